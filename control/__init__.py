@@ -1,0 +1,1 @@
+"""estimate -> setpoint: observe, decide, guard."""

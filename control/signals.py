@@ -1,0 +1,131 @@
+"""The types that travel through control, frozen, with units in their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from soft_sensors.signals import FloatArray, Quality
+
+
+class Mode(StrEnum):
+    """What the service is able to do (R5: a mode removes ability)."""
+
+    MONITOR = "monitor"
+    ADVISE = "advise"
+    CLOSED = "closed"
+
+    @property
+    def rank(self) -> int:
+        """0 monitor, 1 advise, 2 closed."""
+        return ("monitor", "advise", "closed").index(self.value)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One value from the wire with its quality and times.
+
+    value: in the unit that the line file declares for the tag; time_s: source time, seconds since the epoch, UTC
+    (receive time where the source gives none); quality: good, uncertain or bad, staleness included.
+    """
+
+    value: float
+    time_s: float
+    quality: Quality = Quality.GOOD
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class LabResult:
+    """A laboratory result: taken at sample_time_s, known only at result_time_s; NaN where not measured."""
+
+    counter: int
+    sample_time_s: float
+    result_time_s: float
+    assay_lc_pct: float
+    tablet_weight_mg: float
+    hardness_n: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the recipe asks for: API in % w/w of the blend, total throughput, mean tablet weight."""
+
+    api_pct: float
+    throughput_kg_h: float
+    tablet_weight_mg: float
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """The room in which one setpoint may move now: own limits and the PLC's, whichever is tighter.
+
+    low, high in the setpoint's unit; rate_per_s: largest change a second; available: the PLC lets it move.
+    """
+
+    low: float
+    high: float
+    rate_per_s: float
+    available: bool = True
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What the observer holds to be true now.
+
+    api_pct: API of the material in the feed frame, % w/w, with sigma; api_gain: delivered over weighed API (1 = no
+    loss the feeders cannot see), with sigma; nir_bias_pct: NIR minus truth, % w/w, with sigma; weight_bias_mg: tablet
+    weight minus the force model's. quality bad: nothing may be built on it.
+    """
+
+    time_s: float
+    api_pct: float
+    api_sigma_pct: float
+    api_gain: float
+    api_gain_sigma: float
+    nir_bias_pct: float
+    nir_bias_sigma_pct: float
+    tablet_weight_mg: float
+    weight_bias_mg: float
+    quality: Quality
+    reason: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the controller wants and why.
+
+    setpoints: one value a manipulated variable, in its unit; reason: one sentence of at most 140 characters;
+    predicted: named trajectories (with the move, and held without it), equally spaced by predicted_step_s;
+    status: "ok" or what failed; a failed decision holds the setpoints that the PLC works with.
+    """
+
+    controller: str
+    setpoints: Mapping[str, float]
+    reason: str
+    status: str
+    predicted_step_s: float
+    predicted: Mapping[str, tuple[float, ...]]
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Command:
+    """The guard's last word: what goes to the wire (writes) or to the operator (recommended), and what it refused.
+
+    writes is empty unless mode, authority, freshness and limits all say so.
+    """
+
+    mode: Mode
+    recommended: Mapping[str, float]
+    writes: Mapping[str, float]
+    holding: bool
+    divert: bool
+    reasons: tuple[str, ...]
+
+
+__all__ = [
+    "Belief", "Command", "Decision", "Envelope", "FloatArray", "LabResult", "Mode", "Quality", "Reading", "Target",
+]

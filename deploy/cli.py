@@ -1,0 +1,76 @@
+"""The one command: every package's commands, found by entry points and loaded only when called."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+GROUP = "patloop.commands"
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are entry points, imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted({point.name for point in entry_points(group=GROUP)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        found = [point for point in entry_points(group=GROUP) if point.name == cmd_name]
+        return _load(found[0]) if found else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            try:
+                command = self.get_command(ctx, name)
+            except click.ClickException:
+                continue  # an extra is not installed: the command is simply not there
+            if command is not None:
+                rows.append((name, command.get_short_help_str(90)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _load(point: EntryPoint) -> click.Command:
+    try:
+        command = point.load()
+    except ModuleNotFoundError as error:
+        ours = {"soft_sensors", "control", "edge", "hil_sim", "deploy"}
+        if error.name and error.name.split(".")[0] in ours:
+            raise
+        raise click.ClickException(
+            f"'patloop {point.name}' needs the package '{error.name}', which is not installed on this machine"
+        ) from error
+    if not isinstance(command, click.Command):
+        raise TypeError(f"entry point {point.name} is not a command")
+    return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="patloop")
+def patloop() -> None:
+    """Closes the quality loop of a continuous pharmaceutical line.
+
+    \b
+    Example:
+      patloop demo --out out/demo
+    """
+
+
+def main() -> None:
+    """Run the command line; errors of the user are one line on stderr and exit code 2."""
+    try:
+        patloop(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        sys.exit(error.exit_code if error.exit_code != 1 else 2)

@@ -1,0 +1,1 @@
+"""the line -> sample -> thought -> the line: the box with its wires, clock, modes, people and record."""

@@ -1,0 +1,1 @@
+"""setpoint -> line: the line that is not there."""

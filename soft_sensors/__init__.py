@@ -1,0 +1,1 @@
+"""spectrum -> estimate: soft sensors, their bundles and their makers."""
