@@ -1,0 +1,112 @@
+"""Canonical JSON for journal bodies: one value, one sequence of bytes, and back bit for bit."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from edge.record.rebuild import from_plain
+from soft_sensors.signals import FloatArray
+
+_FLOAT, _ARRAY, _SHAPE = "~f", "~a", "shape"
+_NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_ZLIB_LEVEL = 6  # pinned: the blob is hashed, and is to be the same for the same spectrum
+
+
+def encode(obj: object) -> bytes:
+    """The canonical JSON of a value: sorted keys, compact, ASCII, floats by repr.
+
+    Takes None, bool, int, float, str, enums with such a value, numpy scalars, float64 arrays, lists, tuples,
+    mappings with text keys and dataclasses of these. Raises TypeError for anything else.
+    """
+    return json.dumps(to_plain(obj), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def decode(body: bytes) -> Any:
+    """The plain value (None, bool, int, float, str, list, dict, float64 array) in a body that encode made.
+
+    Raises ValueError when the bytes are not canonical JSON.
+    """
+    try:
+        return json.loads(body, object_hook=_restore, parse_constant=_refuse_constant)
+    except (UnicodeDecodeError, binascii.Error, RecursionError) as error:
+        raise ValueError(f"not a journal body: {error}") from error
+
+
+def to_plain(obj: object) -> Any:  # noqa: PLR0911 - one line a type
+    """The JSON-ready form of a value: what encode writes. Raises TypeError for a type that has none."""
+    if isinstance(obj, Enum):
+        return to_plain(obj.value)
+    if isinstance(obj, np.generic):
+        return to_plain(obj.item())
+    if obj is None or isinstance(obj, (bool, int)):
+        return obj
+    if isinstance(obj, str):
+        return str(obj)
+    if isinstance(obj, float):
+        return float(obj) if math.isfinite(obj) else {_FLOAT: repr(float(obj))}
+    if isinstance(obj, np.ndarray):
+        return _plain_array(obj)
+    if isinstance(obj, Mapping):
+        return {_plain_key(key): to_plain(value) for key, value in obj.items()}
+    if isinstance(obj, (list, tuple)):
+        return [to_plain(item) for item in obj]
+    if is_dataclass(obj) and not isinstance(obj, type):
+        return {field.name: to_plain(getattr(obj, field.name)) for field in fields(obj)}
+    raise TypeError(f"a journal body cannot hold a {type(obj).__name__}")
+
+
+def pack_spectrum(values: FloatArray) -> bytes:
+    """The blob of a cycle record: zlib of the little-endian float64 values."""
+    return zlib.compress(np.ascontiguousarray(values, dtype="<f8").tobytes(), _ZLIB_LEVEL)
+
+
+def unpack_spectrum(blob: bytes) -> FloatArray:
+    """The values [n] in a blob that pack_spectrum made. Raises ValueError when it is not one."""
+    try:
+        return np.frombuffer(zlib.decompress(blob), dtype="<f8").astype(np.float64)
+    except zlib.error as error:
+        raise ValueError(f"not a packed spectrum: {error}") from error
+
+
+def _plain_key(key: object) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"a journal body has text keys only, not {type(key).__name__}")
+    if key.startswith("~"):  # kept for the two markers, so that decode cannot mistake a mapping for a number
+        raise TypeError(f"a key of a journal body may not begin with '~': {key!r}")
+    return str(key)
+
+
+def _plain_array(array: np.ndarray[Any, Any]) -> dict[str, object]:
+    if array.dtype != np.float64:
+        raise TypeError(f"a journal body holds float64 arrays only, not {array.dtype}")
+    text = base64.b64encode(np.ascontiguousarray(array, dtype="<f8").tobytes()).decode("ascii")
+    return {_ARRAY: text, _SHAPE: list(array.shape)}
+
+
+def _restore(found: dict[str, Any]) -> Any:
+    if _FLOAT in found:
+        name = found[_FLOAT]
+        if not isinstance(name, str) or name not in _NOT_FINITE:
+            raise ValueError(f"not a journal body: unknown float {name!r}")
+        return _NOT_FINITE[name]
+    if _ARRAY in found:
+        raw = base64.b64decode(found[_ARRAY], validate=True)
+        return np.frombuffer(raw, dtype="<f8").reshape(found[_SHAPE]).astype(np.float64)
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"not a journal body: bare {name}")
+
+
+__all__ = ["decode", "encode", "from_plain", "pack_spectrum", "to_plain", "unpack_spectrum"]

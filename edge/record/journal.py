@@ -1,0 +1,192 @@
+"""RECORD: the journal of one line, one append-only SQLite file, each record chained to the one before."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+
+from edge.errors import ConfigError, RecorderError
+from edge.record.canonical import encode
+from edge.record.chain import (
+    COLUMNS,
+    FIRST_PREV_HASH,
+    SCHEMA,
+    Row,
+    chain_hash,
+    connect_reader,
+    connect_writer,
+    head_path,
+)
+
+CHUNK = 500  # records fetched at a time: no long read transaction that would keep the WAL from shrinking
+
+
+class Journal:
+    """The journal of one line; any number of processes may append and read at the same time."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._sick = ""
+
+    @classmethod
+    def open(cls, path: Path, line_name: str, now: Callable[[], float] = time.time) -> Journal:
+        """Open for appending; a new file begins with a "genesis" record stamped now().
+
+        Raises RecorderError when the file cannot be used, ConfigError when it is the journal of another line.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            journal = cls(path, connect_writer(path))
+        except (OSError, sqlite3.Error) as error:
+            raise RecorderError(f"journal {path} cannot be opened: {error}") from error
+        try:
+            journal._prepare(line_name, now)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    @classmethod
+    def open_reader(cls, path: Path) -> Journal:
+        """Open for reading only. Raises RecorderError when there is no such journal or it is none."""
+        if not path.is_file():
+            raise RecorderError(f"there is no journal {path}")
+        try:
+            return cls(path, connect_reader(path))
+        except sqlite3.Error as error:
+            raise RecorderError(f"{path} cannot be read as a journal: {error}") from error
+
+    def append(self, kind: str, time_s: float, body: bytes, blob: bytes | None = None) -> Row:
+        """Add one record; it is on the disk when this returns it as written. Raises RecorderError."""
+        with self._lock:
+            if self._sick:
+                raise RecorderError(self._sick)
+            try:
+                with self._transaction():
+                    row = self._insert(kind, float(time_s), body, blob)
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
+            self._note_head(row)
+            return row
+
+    def rows(self, after_seq: int = 0, kind: str | None = None, limit: int | None = None) -> Iterator[Row]:
+        """The records after after_seq in order, of one kind or all, at most limit. Raises RecorderError."""
+        left = limit
+        while left is None or left > 0:
+            wanted = CHUNK if left is None else min(CHUNK, left)
+            found = self._select("seq > ?", kind, "ORDER BY seq LIMIT ?", (after_seq, wanted))
+            yield from found
+            if len(found) < wanted:
+                return
+            after_seq = found[-1].seq
+            left = None if left is None else left - len(found)
+
+    def last(self, kind: str | None = None) -> Row | None:
+        """The newest record, of one kind or of all; None when there is none. Raises RecorderError."""
+        found = self._select("seq > ?", kind, "ORDER BY seq DESC LIMIT 1", (0,))
+        return found[0] if found else None
+
+    def get(self, seq: int) -> Row | None:
+        """The record with this number; None when there is none. Raises RecorderError."""
+        found = self._select("seq = ?", None, "", (seq,))
+        return found[0] if found else None
+
+    def close(self) -> None:
+        """Close the file; the last one to close folds the write-ahead log into it."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prepare(self, line_name: str, now: Callable[[], float]) -> None:
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            with self._transaction():
+                begun = self._begin(line_name, now)
+        except sqlite3.Error as error:
+            raise RecorderError(f"{self.path} cannot be used as a journal: {error}") from error
+        if begun:
+            self._note_head(begun)
+        first = self.get(1)
+        owner = first.content().get("line") if first and first.kind == "genesis" else None
+        if owner != line_name:
+            text = f"{self.path} is the journal of line {owner!r}, not of {line_name!r}"
+            raise ConfigError(f"{text}: choose another state folder")
+
+    def _begin(self, line_name: str, now: Callable[[], float]) -> Row | None:
+        """Make table and genesis record in one transaction; None when they are there already."""
+        if self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchone():
+            return None
+        for statement in SCHEMA.values():
+            self._connection.execute(statement)
+        body = encode({"line": line_name, "software": "patloop", "version": version("patloop")})
+        return self._insert("genesis", float(now()), body, None)
+
+    def _insert(self, kind: str, time_s: float, body: bytes, blob: bytes | None) -> Row:
+        execute = self._connection.execute
+        newest = execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
+        seq, prev_hash = (newest[0] + 1, newest[1]) if newest else (1, FIRST_PREV_HASH)
+        time_s += 0.0  # SQLite knows no -0.0, and the hash is to be of what is stored
+        own = chain_hash(prev_hash, seq=seq, time_s=time_s, kind=kind, body=body, blob=blob)
+        values = (seq, time_s, kind, body, blob, prev_hash, own)
+        execute(f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        return Row(*values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # the error that brought us here is the one to tell
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _failure(self, error: sqlite3.Error) -> RecorderError:
+        text = f"journal {self.path} could not take a record: {error}"
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            # after one failed flush the kernel may have dropped the page: a later "success" would not be one
+            self._sick = f"{text}; it takes no more records until the service is started again"
+        return RecorderError(text)
+
+    def _note_head(self, row: Row) -> None:
+        target = head_path(self.path)
+        draft = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            draft.write_text(json.dumps({"seq": row.seq, "hash": row.hash.hex()}) + "\n", encoding="ascii")
+            draft.replace(target)
+        except OSError as error:
+            text = f"record {row.seq} is written, but its head {target} is not: {error}"
+            raise RecorderError(text) from error
+
+    def _select(self, where: str, kind: str | None, tail: str, values: tuple[object, ...]) -> list[Row]:
+        query = f"SELECT {COLUMNS} FROM records WHERE {where}"
+        if kind is not None:
+            query, values = f"{query} AND kind = ?", (values[0], kind, *values[1:])
+        try:
+            with self._lock:
+                return [Row(*found) for found in self._connection.execute(f"{query} {tail}", values)]
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise RecorderError(f"journal {self.path} cannot be read: {error}") from error
+
+
+__all__ = ["Journal", "Row"]
