@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from soft_sensors.signals import FloatArray, Quality
+from soft_sensors.signals import Estimate, FloatArray, Quality
 
 
 class Mode(StrEnum):
@@ -38,12 +38,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class LabResult:
-    """A laboratory result: taken at sample_time_s, known only at result_time_s; NaN where not measured."""
+    """A laboratory result: taken at sample_time_s, known only at result_time_s; NaN where not measured.
+
+    assay_pct: API in % w/w of the tablet.
+    """
 
     counter: int
     sample_time_s: float
     result_time_s: float
-    assay_lc_pct: float
+    assay_pct: float
     tablet_weight_mg: float
     hardness_n: float
 
@@ -76,7 +79,7 @@ class Belief:
 
     api_pct: API of the material in the feed frame, % w/w, with sigma; api_gain: delivered over weighed API (1 = no
     loss the feeders cannot see), with sigma; nir_bias_pct: NIR minus truth, % w/w, with sigma; weight_bias_mg: tablet
-    weight minus the force model's. quality bad: nothing may be built on it.
+    weight minus the force model's; state: the model's full state in its own order. quality bad: build nothing on it.
     """
 
     time_s: float
@@ -90,7 +93,41 @@ class Belief:
     weight_bias_mg: float
     quality: Quality
     reason: str
+    state: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeederReading:
+    """What is known of one loss-in-weight feeder now: flow and hopper with quality, and whether it runs blind.
+
+    volumetric: no gravimetric flow signal (refill and settling); the flow reading is then the held one.
+    """
+
+    flow_kg_h: Reading
+    hopper_kg: Reading
+    screw_rpm: Reading
+    volumetric: bool
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a controller may look at when it decides.
+
+    working: setpoints the PLC works with now (read back), in wire units; refill_factor: what a flow setpoint is to be
+    multiplied with so that a feeder that runs blind still delivers it (1 when it weighs); ratio: plain recipe
+    setpoints for the target, before refill_factor.
+    """
+
+    time_s: float
+    cycle_s: float
+    target: Target
+    belief: Belief
+    estimate: Estimate | None
+    working: Mapping[str, float]
+    envelopes: Mapping[str, Envelope]
+    refill_factor: Mapping[str, float]
+    ratio: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -127,5 +164,17 @@ class Command:
 
 
 __all__ = [
-    "Belief", "Command", "Decision", "Envelope", "FloatArray", "LabResult", "Mode", "Quality", "Reading", "Target",
+    "Belief",
+    "Command",
+    "Decision",
+    "Envelope",
+    "Estimate",
+    "FeederReading",
+    "FloatArray",
+    "LabResult",
+    "Mode",
+    "Quality",
+    "Reading",
+    "Situation",
+    "Target",
 ]

@@ -1,0 +1,7 @@
+"""estimates, feeders, press, laboratory -> belief: the observers."""
+
+from __future__ import annotations
+
+from control.observe.kalman import Memory, Observation, Observer, begin, observe
+
+__all__ = ["Memory", "Observation", "Observer", "begin", "observe"]

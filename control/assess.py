@@ -1,0 +1,67 @@
+"""beliefs and commands -> findings: what an operator or engineer must be told about loop and model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from control.settings import ControlSettings
+from control.signals import Belief, Command, Decision, Estimate, Quality, Target
+
+DRIFT_LIMIT_PCT_OF_TARGET = 1.0  # our choice: a third of the +-3 % action limit
+SIGMAS = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to be told: a stable name, a sentence, and a priority 1 (act now) to 3 (know)."""
+
+    name: str
+    text: str
+    priority: int
+
+
+def assess(
+    settings: ControlSettings,
+    target: Target,
+    estimate: Estimate | None,
+    belief: Belief | None,
+    decision: Decision | None,
+    command: Command,
+) -> tuple[Finding, ...]:
+    """The findings of this cycle; the alarm list keeps their history."""
+    found: list[Finding] = []
+    if belief is not None and belief.quality is not Quality.BAD:
+        found += _of_belief(settings, target, belief)
+    if estimate is not None and estimate.quality is Quality.BAD:
+        found.append(Finding("nir_bad", f"NIR not usable: {estimate.reason}", 2))
+    elif estimate is not None and estimate.quality is Quality.UNCERTAIN:
+        found.append(Finding("nir_uncertain", f"NIR uncertain: {estimate.reason}", 3))
+    if command.holding:
+        found.append(Finding("hold", "; ".join(command.reasons)[:200] or "holding", 2))
+    if any("trim cap" in reason for reason in command.reasons) or _at_cap(settings, decision):
+        found.append(Finding("trim_cap", "the API trim is at its cap: find the cause, PAT has no more authority", 2))
+    if command.divert:
+        found.append(Finding("divert", "; ".join(r for r in command.reasons if r.startswith("divert")), 1))
+    return tuple(found)
+
+
+def _of_belief(settings: ControlSettings, target: Target, belief: Belief) -> list[Finding]:
+    found = []
+    drift_pct = 100 * belief.nir_bias_pct / target.api_pct
+    sigma_pct = 100 * belief.nir_bias_sigma_pct / target.api_pct
+    if abs(drift_pct) > DRIFT_LIMIT_PCT_OF_TARGET and abs(drift_pct) > SIGMAS * sigma_pct:
+        text = (
+            f"NIR drift: it reads {drift_pct:+.1f}±{1.645 * sigma_pct:.1f} % of target against feeders and laboratory"
+        )
+        found.append(Finding("nir_drift", text, 2))
+    loss_pct = 100 * (belief.api_gain - 1)
+    if abs(loss_pct) > 1.5 and abs(belief.api_gain - 1) > SIGMAS * belief.api_gain_sigma:
+        api = settings.named("api")
+        found.append(Finding("hidden_loss", f"{api} delivers {loss_pct:+.1f} % API against what it weighs", 2))
+    return found
+
+
+def _at_cap(settings: ControlSettings, decision: Decision | None) -> bool:
+    cap = next((mv.trim_cap_pct for mv in settings.mv if mv.role == "api"), None)
+    trim = None if decision is None else decision.figures.get("trim_pct")
+    return cap is not None and trim is not None and abs(trim) >= cap * 0.999

@@ -1,0 +1,113 @@
+"""GUARD: the last word before the wire; knows limits, rates, freshness, authority, mode; not which controller spoke."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from control.signals import Command, Decision, Envelope, Mode
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One of the conditions for moving the plant (authority from the PLC, freshness of the data), and why not."""
+
+    given: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where the plant is and how far it may be moved now.
+
+    working: setpoints in force, read back; envelopes: limits and rates; centre: plain ratio setpoints in wire units;
+    trim_cap_pct: how far PAT may trim a setpoint away from its centre (absent: no cap of that kind).
+    """
+
+    working: Mapping[str, float]
+    envelopes: Mapping[str, Envelope]
+    centre: Mapping[str, float]
+    trim_cap_pct: Mapping[str, float]
+    cycle_s: float
+
+
+def guard(
+    mode: Mode,
+    decision: Decision,
+    room: Room,
+    authority: Permission,
+    freshness: Permission,
+    divert: Permission,
+) -> Command:
+    """The command for a decision: clamped, rate-limited, capped, or a hold with the reasons; writes only when closed.
+
+    Holding means no write: the PLC keeps the setpoints it works with. The recommendation is the same in every mode.
+    """
+    refusals = _refusals(decision, room, freshness)
+    if refusals:
+        return _command(mode, dict(room.working), {}, True, divert, refusals)
+    recommended: dict[str, float] = {}
+    notes: list[str] = []
+    for name, now in room.working.items():
+        value, limited = _within(name, decision.setpoints[name], now, room)
+        recommended[name] = value
+        notes.extend(limited)
+    writes = dict(recommended) if mode is Mode.CLOSED and authority.given else {}
+    if mode is Mode.CLOSED and not authority.given:
+        notes.append(f"no authority: {authority.reason}")
+    return _command(mode, recommended, writes, False, divert, tuple(notes))
+
+
+def _refusals(decision: Decision, room: Room, freshness: Permission) -> tuple[str, ...]:
+    refusals = []
+    if not freshness.given:
+        refusals.append(f"hold: {freshness.reason}")
+    if decision.status != "ok":
+        refusals.append(f"hold: controller: {decision.status}")
+    for name, now in room.working.items():
+        if name not in decision.setpoints or not math.isfinite(decision.setpoints[name]):
+            refusals.append(f"hold: {name} has no finite setpoint")
+        if not math.isfinite(now):
+            refusals.append(f"hold: the working setpoint of {name} is not known")
+    return tuple(refusals)
+
+
+def _within(name: str, wanted: float, now: float, room: Room) -> tuple[float, list[str]]:
+    envelope, notes = room.envelopes[name], []
+    if not envelope.available:
+        return now, [f"{name} is not available to us"]
+    value = wanted
+    cap = room.trim_cap_pct.get(name)
+    if cap is not None:
+        middle, reach = room.centre[name], abs(room.centre[name]) * cap / 100
+        value, hit = _clamp(value, middle - reach, middle + reach)
+        if hit:
+            notes.append(f"{name} at its trim cap of {cap:g} %")
+    value, hit = _clamp(value, envelope.low, envelope.high)
+    if hit:
+        notes.append(f"{name} at its limit {value:g}")
+    step = envelope.rate_per_s * room.cycle_s
+    value, hit = _clamp(value, now - step, now + step)
+    if hit:
+        notes.append(f"{name} limited to {step:g} a cycle")
+    return value, notes
+
+
+def _clamp(value: float, low: float, high: float) -> tuple[float, bool]:
+    slack = 1e-9 * max(abs(low), abs(high), 1.0)
+    return min(max(value, low), high), value < low - slack or value > high + slack
+
+
+def _command(
+    mode: Mode,
+    recommended: dict[str, float],
+    writes: dict[str, float],
+    holding: bool,
+    divert: Permission,
+    reasons: tuple[str, ...],
+) -> Command:
+    shown = {} if mode is Mode.MONITOR else recommended
+    if divert.given:
+        reasons = (*reasons, f"divert: {divert.reason}")
+    return Command(mode, shown, writes, holding, divert.given and mode is Mode.CLOSED, reasons)

@@ -1,0 +1,82 @@
+"""Feeders, blender, transport, feed frame and press force as one do_mpc model (offline only).
+
+Deliberately simpler than any simulator: first-order feeders, tanks in series in mass coordinates, one force-to-weight
+line, and three slow unknowns (API gain, NIR bias, weight bias) that make the loop offset-free.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control.settings import ControlSettings
+
+BLENDER, TRANSPORT, FEED_FRAME = "blender_api_pct", "transport_api_pct", "feed_frame_api_pct"
+GAIN, NIR_BIAS, WEIGHT_BIAS, FORCE = "api_gain", "nir_bias_pct", "weight_bias_mg", "main_force_kn"
+TARGET_API, TARGET_RATE, TARGET_WEIGHT = "target_api_pct", "target_throughput_kg_h", "target_weight_mg"
+
+
+def build(settings: ControlSettings) -> Any:
+    """The line as a set-up continuous `do_mpc.model.Model`.
+
+    States: flow of each feeder (kg/h), API in each tank (% w/w), main force (kN), then api_gain (-), nir_bias_pct
+    (% w/w), weight_bias_mg (mg). Inputs: one setpoint a manipulated variable. Time-varying parameters: the targets.
+    Measurements 'y_*' and cost residuals 'r_*' (already divided by their weights) and the soft band 's_api'.
+    Tanks in series in mass coordinates: Levenspiel, Chemical Reaction Engineering, ch. 14, with flow-dependent rate.
+    """
+    from do_mpc.model import Model
+
+    plant, weights = settings.plant, settings.controller.mpc
+    model = Model("continuous", "SX")
+    flows, setpoints = {}, {}
+    for mv in settings.mv:
+        setpoints[mv.name] = model.set_variable("_u", mv.name)
+        if mv.role != "force":
+            flows[mv.name] = model.set_variable("_x", f"flow_{mv.name}")
+    tanks = [model.set_variable("_x", f"{BLENDER}_{i}") for i in range(plant.blender_tanks)]
+    pipes = [model.set_variable("_x", f"{TRANSPORT}_{i}") for i in range(plant.transport_tanks)]
+    frame = model.set_variable("_x", FEED_FRAME)
+    force = model.set_variable("_x", FORCE)
+    gain, nir_bias, weight_bias = (model.set_variable("_x", name) for name in (GAIN, NIR_BIAS, WEIGHT_BIAS))
+    target_api, target_rate, target_weight = (
+        model.set_variable("_tvp", name) for name in (TARGET_API, TARGET_RATE, TARGET_WEIGHT)
+    )
+
+    api, lubricant, press = settings.named("api"), settings.named("lubricant"), settings.named("force")
+    total_kg_h = sum(flows.values())
+    inlet_pct = 100 * gain * flows[api] / total_kg_h
+    for name, flow in flows.items():
+        model.set_rhs(f"flow_{name}", (setpoints[name] - flow) / plant.feeder_lag_s)
+    upstream = inlet_pct
+    for chain, label, mass_kg in ((tanks, BLENDER, plant.blender_kg), (pipes, TRANSPORT, plant.transport_kg)):
+        for i, tank in enumerate(chain):
+            model.set_rhs(f"{label}_{i}", total_kg_h / 3600 / (mass_kg / len(chain)) * (upstream - tank))
+            upstream = tank
+    model.set_rhs(FEED_FRAME, total_kg_h / 3600 / plant.feed_frame_kg * (upstream - frame))
+    model.set_rhs(FORCE, (setpoints[press] - force) / plant.force_lag_s)
+    for name in (GAIN, NIR_BIAS, WEIGHT_BIAS):
+        model.set_rhs(name, 0 * gain)
+
+    from casadi import log
+
+    line_mg = plant.weight_ref_mg * (1 + log(force / plant.force_ref_kn) / plant.force_weight_exponent)
+    weight_mg = line_mg + weight_bias
+    for name, flow in flows.items():
+        model.set_meas(f"y_flow_{name}", flow, meas_noise=False)
+    model.set_meas("y_nir", frame + nir_bias, meas_noise=False)
+    model.set_meas("y_force", force, meas_noise=False)
+    model.set_meas("y_lab_assay", frame, meas_noise=False)
+    model.set_meas("y_lab_weight", weight_mg, meas_noise=False)
+
+    asked_kg_h = sum(setpoints[name] for name in flows)
+    fillers_kg_h = sum(setpoints[name] for name in settings.recipe.filler_split)
+    model.set_expression("r_api", (frame - target_api) / weights.api_pct)
+    model.set_expression("r_feed", (100 * gain * setpoints[api] / asked_kg_h - target_api) / weights.feed_api_pct)
+    model.set_expression("r_rate", (asked_kg_h - target_rate) / weights.throughput_kg_h)
+    for name, share in list(settings.recipe.filler_split.items())[1:]:
+        model.set_expression(f"r_{name}", (setpoints[name] - share * fillers_kg_h) / weights.filler_kg_h)
+    lubricant_kg_h = settings.recipe.lubricant_fraction * asked_kg_h
+    model.set_expression("r_lubricant", (setpoints[lubricant] - lubricant_kg_h) / weights.lubricant_kg_h)
+    model.set_expression("r_weight", (weight_mg - target_weight) / weights.weight_mg)
+    model.set_expression("s_api", (frame - target_api) / weights.api_band_pct)
+    model.setup()
+    return model

@@ -1,0 +1,170 @@
+"""The control tables of a line file: recipe, setpoints, model, observer, controller; unknown keys are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Table(BaseModel):
+    """A table of the line file: frozen, no key that is not declared, no infinities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FeedFactor(Table):
+    """A feeder's feed factor over its net hopper mass W: max - exp(-beta W) (max - min); kg, g/rev.
+
+    Source of the form: Metta et al., Processes 2019, 7(4), 234 (nomenclature). Values: feeder characterisation.
+    """
+
+    max_g_rev: Positive
+    min_g_rev: Positive
+    beta_per_kg: Positive
+
+
+class ManipulatedVariable(Table):
+    """One setpoint that the service may move, with every limit spelled out."""
+
+    name: str
+    role: Literal["api", "filler", "lubricant", "force"]
+    unit: Literal["kg/h", "kN"]
+    low: float
+    high: float
+    rate_per_s: Positive
+    trim_cap_pct: Positive | None = None
+    feed_factor: FeedFactor | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ManipulatedVariable:
+        if self.low >= self.high:
+            raise ValueError(f"mv '{self.name}': low {self.low} is not below high {self.high}")
+        if self.role != "force" and self.trim_cap_pct is None:
+            raise ValueError(f"mv '{self.name}': a feeder needs trim_cap_pct (authority of PAT over the ratio)")
+        return self
+
+
+class Recipe(Table):
+    """How the recipe's targets become plain ratio setpoints."""
+
+    filler_split: dict[str, Share]
+    lubricant_fraction: Share
+    main_force_kn: Positive
+
+    @model_validator(mode="after")
+    def _whole(self) -> Recipe:
+        total = sum(self.filler_split.values())
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"recipe.filler_split adds up to {total}, must be 1")
+        return self
+
+
+class Plant(Table):
+    """The controller's own model: the file in control/plants and its parameters."""
+
+    name: Literal["cdc"] = "cdc"
+    blender_kg: Positive
+    blender_tanks: Annotated[int, Field(ge=1, le=10)] = 3
+    transport_kg: Positive
+    transport_tanks: Annotated[int, Field(ge=1, le=12)] = 6
+    feed_frame_kg: Positive
+    feeder_lag_s: Positive
+    force_lag_s: Positive
+    weight_ref_mg: Positive
+    force_ref_kn: Positive
+    force_weight_exponent: Positive
+    api_ref_pct: Positive
+
+
+class ObserverSettings(Table):
+    """Noise and drift that the observer reckons with; standard deviations, 'rw' per square root of an hour."""
+
+    flow_rel: Positive = 0.015
+    flow_blind_rel: Positive = 0.03
+    flow_walk_rel: Positive = 0.01
+    mixing_rel: Positive = 0.0004
+    nir_floor_pct: Positive = 0.08
+    force_kn: Positive = 0.15
+    lab_assay_rel: Positive = 0.005
+    lab_weight_mg: Positive = 0.5
+    gain_rw: Positive = 0.003
+    nir_bias_rw_pct: Positive = 0.15
+    weight_bias_rw_mg: Positive = 2.0
+    gain_start: Positive = 0.006
+    nir_bias_start_pct: Positive = 0.08
+    weight_bias_start_mg: Positive = 4.0
+    jump_gain: Positive = 0.03
+    jump_slack: Positive = 0.35
+    jump_threshold: Positive = 12.0
+    memory_s: Positive = 1800.0
+    max_gap_s: Positive = 120.0
+
+
+class MpcSettings(Table):
+    """Weights as 'one sigma is worth one': residuals are divided by these, in their own unit."""
+
+    horizon_steps: Annotated[int, Field(ge=5, le=240)] = 60
+    blocks: tuple[int, ...] = (1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20)
+    api_pct: Positive = 0.10
+    feed_api_pct: Positive = 0.02
+    throughput_kg_h: Positive = 0.05
+    filler_kg_h: Positive = 0.05
+    lubricant_kg_h: Positive = 0.002
+    weight_mg: Positive = 1.0
+    api_band_pct: Positive = 0.30
+    api_band_weight: Positive = 20.0
+    move_rel: Positive = 0.02
+
+    @model_validator(mode="after")
+    def _covers(self) -> MpcSettings:
+        if sum(self.blocks) != self.horizon_steps:
+            raise ValueError(f"mpc.blocks add up to {sum(self.blocks)}, must be horizon_steps {self.horizon_steps}")
+        return self
+
+
+class PidSettings(Table):
+    """PI on the NIR estimate, trimming the API ratio; SIMC rules (Skogestad 2003) give the defaults."""
+
+    gain: Positive = 0.25
+    integral_s: Positive = 130.0
+
+
+class ControllerSettings(Table):
+    """Which controller runs, where its bundle is, and its tuning."""
+
+    name: Literal["ratio", "pid", "mpc"]
+    bundle: Path
+    mpc: MpcSettings = MpcSettings()
+    pid: PidSettings = PidSettings()
+
+
+class ControlSettings(Table):
+    """Everything that control needs of a line file."""
+
+    cycle_s: Positive
+    recipe: Recipe
+    mv: tuple[ManipulatedVariable, ...]
+    plant: Plant
+    observer: ObserverSettings = ObserverSettings()
+    controller: ControllerSettings
+
+    @model_validator(mode="after")
+    def _roles(self) -> ControlSettings:
+        roles = [mv.role for mv in self.mv]
+        if roles.count("api") != 1 or roles.count("force") != 1 or roles.count("lubricant") != 1:
+            raise ValueError("mv: exactly one api, one lubricant and one force variable are needed")
+        fillers = {mv.name for mv in self.mv if mv.role == "filler"}
+        if fillers != set(self.recipe.filler_split):
+            raise ValueError(
+                f"recipe.filler_split names {sorted(self.recipe.filler_split)}, mv fillers {sorted(fillers)}"
+            )
+        return self
+
+    def named(self, role: str) -> str:
+        """The name of the one manipulated variable of a role."""
+        return next(mv.name for mv in self.mv if mv.role == role)
