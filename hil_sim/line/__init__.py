@@ -1,0 +1,1 @@
+"""setpoint -> powder -> tablet: truth physics of a continuous direct-compression line, in plain floats."""

@@ -1,0 +1,1 @@
+"""composition -> spectrum: what an analyser in the feed frame would see."""

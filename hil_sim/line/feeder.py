@@ -1,0 +1,147 @@
+"""Loss-in-weight feeder: screw and hopper physics with the feeder's own gravimetric controller.
+
+Structure: m = ff(W) N with ff(W) = ff_max - exp(-beta W) (ff_max - ff_min) (Metta et al., Processes 2019, 7, 234),
+refill in volumetric mode with densification, AR(1) flow noise, screw pulsation, load cell noise.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import exp, pi, sin, sqrt
+from random import Random
+
+from hil_sim.line.material import WATER, Masses
+from hil_sim.line.parameters import FeederParameters
+
+MOISTURE_TAU_S = 1800.0
+MAX_TRIM = 0.6
+
+
+class LossInWeightFeeder:
+    """One feeder delivering component `component`; steps on line time.
+
+    Public state: hopper_kg (true), weight_kg (what the load cell says), screw_rpm, phase ("gravimetric", "refill", "settle"), measured_kg_h (frozen while
+    volumetric), saturated. flow_factor is set by faults (1 = free flow).
+    """
+
+    def __init__(self, parameters: FeederParameters, component: int, setpoint_kg_h: float, seed: str) -> None:
+        self._p = parameters
+        self._component = component
+        self._random = Random(seed)
+        p = parameters
+        low, high = p.refill_low * p.capacity_kg, p.refill_high * p.capacity_kg
+        # A seeded fill level, away from the trigger, de-phases the refills from run to run.
+        self.hopper_kg = low + (high - low) * (0.15 + 0.8 * self._random.random())
+        self.measured_kg_h = setpoint_kg_h
+        self.weight_kg = self.hopper_kg
+        self.flow_factor = 1.0
+        self.phase = "gravimetric"
+        self.saturated = False
+        self.refilled_kg = 0.0
+        self.moisture = p.moisture
+        self._ff_hat = self.feed_factor(0.5 * (low + high))
+        self._trim = self._ff_hat / self.feed_factor(self.hopper_kg) - 1.0
+        self.screw_rpm = setpoint_kg_h * 1000.0 / 60.0 / self._ff_hat * (1.0 + self._trim)
+        self._densification = 0.0
+        self._noise = 0.0
+        self._turns = self._random.random()
+        self._phase_s = 0.0
+        self._frozen_rpm = self.screw_rpm
+        self._frozen_setpoint = setpoint_kg_h
+        self._weights: deque[float] = deque()
+        self._sum = 0.0
+        self._ramp_sum = 0.0
+
+    @property
+    def volumetric(self) -> bool:
+        """True while the speed is not corrected by weight (refill, and settling after it)."""
+        return self.phase != "gravimetric"
+
+    def feed_factor(self, hopper_kg: float) -> float:
+        """Feed factor at a hopper mass, g/rev."""
+        p = self._p
+        span = p.feed_factor_max_g_rev * (1.0 - p.feed_factor_min_ratio)
+        return p.feed_factor_max_g_rev - exp(-p.feed_factor_beta_1_kg * hopper_kg) * span
+
+    def step(self, dt_s: float, setpoint_kg_h: float) -> Masses:
+        """Advance by dt_s at a mass flow setpoint; returns the delivered kg a component."""
+        delivered = self._deliver(dt_s)
+        self._refill(dt_s, setpoint_kg_h)
+        self._weigh(dt_s)
+        self._drive(dt_s, setpoint_kg_h)
+        parcel = [0.0] * 5
+        parcel[self._component] = delivered * (1.0 - self.moisture)
+        parcel[WATER] += delivered * self.moisture
+        return parcel
+
+    def _deliver(self, dt_s: float) -> float:
+        p = self._p
+        keep = exp(-dt_s / p.noise_tau_s)
+        self._noise = keep * self._noise + sqrt(1.0 - keep * keep) * p.noise_rsd * self._random.gauss(0.0, 1.0)
+        keep = 1.0 - dt_s / MOISTURE_TAU_S
+        wander = sqrt(2.0 * dt_s / MOISTURE_TAU_S) * p.moisture_sd * self._random.gauss(0.0, 1.0)
+        self.moisture = min(1.0, max(0.0, p.moisture + keep * (self.moisture - p.moisture) + wander))
+        self._turns += self.screw_rpm / 60.0 * dt_s
+        pulse = p.pulsation * sin(2.0 * pi * p.flights * self._turns)
+        flow_kg_s = self.feed_factor(self.hopper_kg) * self.screw_rpm / 60_000.0
+        flow_kg_s *= (1.0 + self._densification) * (1.0 + self._noise + pulse) * self.flow_factor
+        delivered = min(self.hopper_kg, max(0.0, flow_kg_s * dt_s))
+        self.hopper_kg -= delivered
+        return delivered
+
+    def _refill(self, dt_s: float, setpoint_kg_h: float) -> None:
+        p = self._p
+        self._densification *= exp(-dt_s / p.densify_tau_s)
+        self._phase_s += dt_s
+        if self.phase == "gravimetric" and self.hopper_kg < p.refill_low * p.capacity_kg:
+            self.phase, self._phase_s = "refill", 0.0
+            self._frozen_rpm, self._frozen_setpoint = self.screw_rpm, setpoint_kg_h
+            self._forget_weights()
+        elif self.phase == "refill":
+            added = (p.refill_high - p.refill_low) * p.capacity_kg * dt_s / p.refill_s
+            self.hopper_kg += added
+            self.refilled_kg += added
+            self._densification += p.densify * dt_s / p.refill_s
+            if self.hopper_kg >= p.refill_high * p.capacity_kg:
+                self.phase, self._phase_s = "settle", 0.0
+
+    def _weigh(self, dt_s: float) -> None:
+        # Least-squares slope over a moving window, kept as two running sums so that a step costs the same always.
+        weight_g = 1000.0 * self.hopper_kg + self._random.gauss(0.0, self._p.load_cell_g)
+        self.weight_kg = 0.001 * weight_g
+        if self.phase == "refill" or (self.phase == "settle" and self._phase_s < self._p.settle_s):
+            return
+        size = max(4, round(self._p.window_s / dt_s))
+        if len(self._weights) == size:
+            oldest = self._weights.popleft()
+            self._ramp_sum -= self._sum - oldest
+            self._sum -= oldest
+        self._ramp_sum += len(self._weights) * weight_g
+        self._sum += weight_g
+        self._weights.append(weight_g)
+        if len(self._weights) == size:
+            slope = (self._ramp_sum - 0.5 * (size - 1) * self._sum) * 12.0 / (size * (size * size - 1.0)) / dt_s
+            self.measured_kg_h = -3.6 * slope
+            self.phase = "gravimetric"
+
+    def _forget_weights(self) -> None:
+        self._weights.clear()
+        self._sum = 0.0
+        self._ramp_sum = 0.0
+
+    def _drive(self, dt_s: float, setpoint_kg_h: float) -> None:
+        p = self._p
+        nominal_rpm = setpoint_kg_h * 1000.0 / 60.0 / self._ff_hat
+        if self.volumetric:
+            scale = setpoint_kg_h / self._frozen_setpoint if self._frozen_setpoint > 0.0 else 0.0
+            wanted = self._frozen_rpm * scale
+            self._trim = wanted / nominal_rpm - 1.0 if nominal_rpm > 0.0 else self._trim
+        else:
+            error = 1.0 - self.measured_kg_h / setpoint_kg_h if setpoint_kg_h > 0.0 else 0.0
+            if len(self._weights) >= round(p.window_s / dt_s):
+                self._trim = min(MAX_TRIM, max(-MAX_TRIM, self._trim + error * dt_s / p.integral_s))
+            else:
+                error = 0.0
+            wanted = nominal_rpm * (1.0 + self._trim + p.gain * error)
+        self.saturated = wanted > p.max_rpm
+        self.screw_rpm = min(p.max_rpm, max(0.0, wanted))

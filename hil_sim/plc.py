@@ -1,0 +1,203 @@
+"""The line's PLC: level-1 loops, clamps, interlocks, watchdog and the remote handshake, on line time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hil_sim.handshake import Authority, PlcMode, Shed
+from hil_sim.line.line import Line, Orders
+from hil_sim.line.parameters import FEEDERS, LineParameters
+from hil_sim.setpoints import SATURATED, SetpointSlot, Verdict
+from hil_sim.tags import FEEDER_MVS, MVS
+
+REFUSALS_TO_SHED = 3
+FORCE_TRIP_KN = 20.0
+FORCE_TRIP_S = 5.0
+LEVEL_LOW_PCT, LEVEL_HIGH_PCT = 5.0, 95.0
+FORCE_GAIN_KN_MM = 8.5  # slope of the reference tablet's force over fill depth; the loop only needs its order
+FORCE_INTEGRAL_S = 10.0
+FORCE_FILTER_S = 1.6  # one revolution at 37 rpm
+LEVEL_GAIN_RPM_PCT = 0.5
+LEVEL_INTEGRAL_S = 240.0
+FORCE_EXPONENT = 7.0  # d ln F / d ln W of the reference tablet at constant thickness
+
+
+@dataclass
+class Recipe:
+    """What the recipe asks for; owned by the line, changed by operator or scenario."""
+
+    api_pct: float
+    throughput_kg_h: float
+    tablet_weight_mg: float
+
+
+class Plc:
+    """Setpoint slots, handshake and press loops; scan() turns what the line measures into orders.
+
+    Gate policy: without a live controller the material stays on the feeders' ratio and is not diverted for that
+    reason alone; a divert request that was active when the controller died stays active (fail-safe).
+    """
+
+    def __init__(self, parameters: LineParameters, start_time_s: float) -> None:
+        self._p = parameters
+        r = parameters.recipe
+        self.recipe = Recipe(r.api_pct, r.throughput_kg_h, r.tablet_weight_mg)
+        self.authority = Authority(start_time_s)
+        self.slots = {mv.name: SetpointSlot(mv, self._recipe_setpoints()[mv.name]) for mv in MVS}
+        self.divert_request = False
+        self.diverting = False
+        self.force_kn = r.main_force_kn
+        self.level_pct = parameters.chute.level_pct
+        self.fill_depth_mm = parameters.press.fill_depth_mm
+        self.turret_rpm = self._turret_bias = parameters.press.turret_rpm
+        self._force_high_s = 0.0
+        self._refused = dict.fromkeys(self.slots, 0)
+
+    def write(self, tag: str, value: float | int | bool | str) -> str:
+        """Take a checked write; returns its status ("good", "clamped", "bad_invalid_state", "bad_out_of_range")."""
+        name, _, part = tag.partition(".")
+        if name == "Apc":
+            return self._write_authority(part, value)
+        if name == "Recipe":
+            return self._write_recipe(part, float(value))
+        return self._write_slot(self.slots[name], part, value)
+
+    def change_recipe(
+        self, *, api_pct: float | None = None, throughput_kg_h: float | None = None,
+        tablet_weight_mg: float | None = None,
+    ) -> None:
+        """Step the recipe; local setpoints follow (rate limited) unless a controller is in charge."""
+        recipe = self.recipe
+        recipe.api_pct = recipe.api_pct if api_pct is None else api_pct
+        recipe.throughput_kg_h = recipe.throughput_kg_h if throughput_kg_h is None else throughput_kg_h
+        recipe.tablet_weight_mg = recipe.tablet_weight_mg if tablet_weight_mg is None else tablet_weight_mg
+        if self.authority.mode in (PlcMode.LOCAL, PlcMode.ADVISORY):
+            for name, setpoint in self._recipe_setpoints().items():
+                self.slots[name].local = setpoint
+
+    def scan(self, time_s: float, dt_s: float, line: Line) -> Orders:
+        """One PLC scan: measure, decide who is in control, move setpoints, run the press loops."""
+        tablets = line.tablets
+        share = min(1.0, dt_s / FORCE_FILTER_S)
+        self.force_kn += share * (tablets.measured_force_kn - self.force_kn)
+        self.level_pct = line.chute.measure_level_pct()
+        self._force_high_s = self._force_high_s + dt_s if self.force_kn > FORCE_TRIP_KN else 0.0
+        was_remote = self.authority.remote_active
+        self.authority.step(time_s, interlocks_ok=self.interlocks_ok)
+        if self.authority.remote_active and not was_remote:
+            self._enter_remote()
+        elif self.authority.remote_active:
+            self._judge(time_s)
+        self._move_setpoints(dt_s, line)
+        self._run_press(dt_s)
+        self.diverting = self.divert_request
+        feeds = tuple(self.slots[name].working for name in FEEDER_MVS)
+        return Orders((feeds[0], feeds[1], feeds[2], feeds[3]), self.turret_rpm, self.fill_depth_mm)
+
+    @property
+    def interlocks_ok(self) -> bool:
+        """Force below its trip and powder in the press hopper between its limits."""
+        return self._force_high_s < FORCE_TRIP_S and LEVEL_LOW_PCT < self.level_pct < LEVEL_HIGH_PCT
+
+    def _enter_remote(self) -> None:
+        self._refused = dict.fromkeys(self.slots, 0)
+        for slot in self.slots.values():
+            slot.initialise_remote()
+
+    def _judge(self, time_s: float) -> None:
+        for name, slot in self.slots.items():
+            verdict = slot.judge()
+            if verdict is Verdict.ACCEPTED:
+                self._refused[name] = 0
+            elif verdict in (Verdict.INVALID, Verdict.DEVIATION):
+                self._refused[name] += 1
+                if self._refused[name] >= REFUSALS_TO_SHED:
+                    reason = Shed.SETPOINT_INVALID if verdict is Verdict.INVALID else Shed.DEVIATION
+                    self.authority.shed(reason, time_s)
+
+    def _move_setpoints(self, dt_s: float, line: Line) -> None:
+        mode = self.authority.mode
+        for slot in self.slots.values():
+            if mode is PlcMode.REMOTE:
+                slot.follow_remote(dt_s)
+            elif mode is PlcMode.SHED:
+                slot.hold()
+            else:
+                slot.follow_local(dt_s)
+        for name, feeder in zip(FEEDER_MVS, FEEDERS, strict=True):
+            if line.feeders[feeder].saturated:
+                self.slots[name].flags |= SATURATED
+
+    def _run_press(self, dt_s: float) -> None:
+        press = self._p.press
+        error = self.slots["MainForce"].working - self.force_kn
+        # Slew-limited so that an empty die (no force) does not run the cam to its stop in seconds.
+        move = max(-0.05, min(0.05, error * dt_s / (FORCE_GAIN_KN_MM * FORCE_INTEGRAL_S)))
+        self.fill_depth_mm = min(press.fill_max_mm, max(press.fill_min_mm, self.fill_depth_mm + move))
+        high = self.level_pct - self._p.chute.level_pct
+        bias = self._turret_bias + LEVEL_GAIN_RPM_PCT * high * dt_s / LEVEL_INTEGRAL_S
+        self._turret_bias = min(press.turret_max_rpm, max(0.0, bias))
+        wanted = self._turret_bias + LEVEL_GAIN_RPM_PCT * high
+        self.turret_rpm = 0.0 if self.level_pct < LEVEL_LOW_PCT else min(press.turret_max_rpm, max(0.0, wanted))
+
+    def _recipe_setpoints(self) -> dict[str, float]:
+        fixed, recipe = self._p.recipe, self.recipe
+        flow = recipe.throughput_kg_h
+        rest = flow * (1.0 - (recipe.api_pct + fixed.mgst_pct) / 100.0)
+        parts = fixed.mcc_parts + fixed.lac_parts
+        return {
+            "FeederApi": flow * recipe.api_pct / 100.0,
+            "FeederMcc": rest * fixed.mcc_parts / parts,
+            "FeederLac": rest * fixed.lac_parts / parts,
+            "FeederMgst": flow * fixed.mgst_pct / 100.0,
+            "MainForce": fixed.main_force_kn * (recipe.tablet_weight_mg / fixed.tablet_weight_mg) ** FORCE_EXPONENT,
+        }
+
+    def _write_authority(self, part: str, value: float | int | bool | str) -> str:
+        authority = self.authority
+        if part == "SessionId":
+            if int(value) != authority.session_id:
+                for slot in self.slots.values():
+                    slot.start_session()
+            authority.start_session(int(value))
+        elif part == "DivertRequest":
+            self.divert_request = bool(value)
+        else:
+            names = {
+                "HeartbeatIn": "heartbeat_in", "ModeRequest": "mode_request", "Request": "request",
+                "OperatorEnable": "operator_enable", "Reset": "reset", "ConfigHash": "config_hash",
+                "ModelVersion": "model_version",
+            }
+            setattr(authority, names[part], value)
+        return "good"
+
+    def _write_recipe(self, part: str, value: float) -> str:
+        if part == "ApiPct":
+            self.change_recipe(api_pct=value)
+        elif part == "ThroughputKgH":
+            self.change_recipe(throughput_kg_h=value)
+        else:
+            self.change_recipe(tablet_weight_mg=value)
+        return "good"
+
+    def _write_slot(self, slot: SetpointSlot, part: str, value: float | int | bool | str) -> str:
+        number = float(value)
+        if part == "SP_Remote":
+            return slot.write_remote(number) if self.authority.remote_active else "bad_invalid_state"
+        if part == "SP_RemoteSeq":
+            if not self.authority.remote_active:
+                return "bad_invalid_state"
+            slot.write_sequence(int(value))
+        elif part == "SP_Local":
+            if self.authority.remote_active or not slot.low <= number <= slot.high:
+                return "bad_invalid_state" if self.authority.remote_active else "bad_out_of_range"
+            slot.local = number
+        elif part == "SP_LoLim":
+            if not slot.spec.low <= number <= slot.high:
+                return "bad_out_of_range"
+            slot.low = number
+        elif part == "SP_HiLim":
+            if not slot.low <= number <= slot.spec.high:
+                return "bad_out_of_range"
+            slot.high = number
+        return "good"
