@@ -67,10 +67,8 @@ class Head:
     hash: bytes
 
 
-def chain_hash(
-    prev_hash: bytes, *, seq: int, time_s: float, kind: str, body: bytes, blob: bytes | None
-) -> bytes:
-    """SHA-256 over the previous hash and all of a record, lengths included: no part can borrow from another."""
+def chain_hash(prev_hash: bytes, *, seq: int, time_s: float, kind: str, body: bytes, blob: bytes | None) -> bytes:
+    """SHA-256 over the previous hash and all of a record, lengths included so that parts cannot shift."""
     digest = hashlib.sha256(prev_hash)
     name = kind.encode()
     digest.update(struct.pack(">qQ", seq, len(name)) + name + struct.pack(">dQ", time_s, len(body)))

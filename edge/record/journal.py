@@ -63,7 +63,7 @@ class Journal:
             raise RecorderError(f"there is no journal {path}")
         try:
             return cls(path, connect_reader(path))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecorderError(f"{path} cannot be read as a journal: {error}") from error
 
     def append(self, kind: str, time_s: float, body: bytes, blob: bytes | None = None) -> Row:
