@@ -194,7 +194,7 @@ class Rig:
         presentation = Presentation(
             density_ratio=frame.density_ratio,
             fill=frame.fill,
-            drift=self.conditions.nir_drift,
+            drift=self.probe.installed_bias + self.conditions.nir_drift,
             fouling=self.conditions.fouling,
         )
         absorbance = self.probe.measure(self.line.fractions, presentation)

@@ -20,8 +20,8 @@ MAX_TRIM = 0.6
 class LossInWeightFeeder:
     """One feeder delivering component `component`; steps on line time.
 
-    Public state: hopper_kg (true), weight_kg (what the load cell says), screw_rpm, phase ("gravimetric", "refill", "settle"), measured_kg_h (frozen while
-    volumetric), saturated. flow_factor is set by faults (1 = free flow).
+    Public state: hopper_kg (true), weight_kg (what the load cell says), screw_rpm, phase ("gravimetric", "refill",
+    "settle"), measured_kg_h (frozen while volumetric), saturated. flow_factor is set by faults (1 = free flow).
     """
 
     def __init__(self, parameters: FeederParameters, component: int, setpoint_kg_h: float, seed: str) -> None:

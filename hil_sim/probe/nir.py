@@ -38,6 +38,7 @@ class ProbeParameters:
     noise_sd: float
     stray_light: float
     sampling_rsd: float
+    bias_rsd: float
     temperature_c: float
     temperature_sd_c: float
     temperature_tau_s: float
@@ -62,7 +63,10 @@ class Presentation:
 
 
 class NirProbe:
-    """Diode-array NIR probe; its randomness is its own seeded stream."""
+    """Diode-array NIR probe; its randomness is its own seeded stream.
+
+    installed_bias: relative API bias between the calibration set-up and the line, constant in a run.
+    """
 
     def __init__(self, seed: int, path: Path | None = None) -> None:
         self.parameters, bands = _load(path or REFERENCE_PROBE)
@@ -76,6 +80,7 @@ class NirProbe:
         self._film = _reflectance(p.film_strength * (p.absorption_floor + p.absorption_scale * film) / self._scatter)
         self._random = np.random.default_rng([seed, 908])
         self._temperature_c = p.temperature_c
+        self.installed_bias = p.bias_rsd * float(np.random.default_rng([seed, 1676]).standard_normal())
 
     def settle_temperature(self, dt_s: float) -> None:
         """Let the powder temperature wander over dt_s (AR(1))."""
