@@ -7,7 +7,7 @@ from enum import Enum
 
 from hil_sim.tags import MvSpec
 
-SEQUENCE_WINDOW = 10
+SEQUENCE_WINDOW = 20
 """A sequence number counts when it is 1 to this many above the last accepted one."""
 
 REMOTE, HIGH, LOW, RATE, NOT_INVITED, SATURATED = 1, 2, 4, 8, 16, 32

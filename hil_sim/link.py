@@ -1,0 +1,107 @@
+"""The network between line and controller, which can be dead for a while: bytes are held back, not lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+
+class Link:
+    """TCP relay in front of the server; `cut()` holds every byte in both directions until `mend()`.
+
+    A client that gives up meanwhile is not noticed by the server, and what it had sent arrives after mending: the
+    worst case for a setpoint in flight.
+    """
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self._server: asyncio.Server | None = None
+        self._relays: set[asyncio.Task[None]] = set()
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._stopping = False
+        self._upstream = ("127.0.0.1", 0)
+
+    @property
+    def port(self) -> int:
+        """The public port."""
+        if self._server is None:
+            raise RuntimeError("the link is not started")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self, host: str, port: int, upstream: tuple[str, int]) -> None:
+        """Listen on host:port and relay to upstream; raises OSError when the port is taken."""
+        self._upstream = upstream
+        self._server = await asyncio.start_server(self._relay, host, port)
+
+    async def stop(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._server is not None:
+            self._server.close()
+        # Connections end by their sockets: a cancelled relay would be reported as an error by the stream protocol.
+        self._stopping = True
+        self._open.set()
+        for end in tuple(self._ends):
+            end.transport.abort()
+        await asyncio.gather(*self._relays)
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    def cut(self) -> None:
+        """Hold back all bytes from now on."""
+        self._open.clear()
+
+    def mend(self) -> None:
+        """Let everything through again, the held bytes first."""
+        self._open.set()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._relays.add(task)
+            task.add_done_callback(self._relays.discard)
+        self._ends.add(writer)
+        await self._open.wait()
+        try:
+            if not self._stopping:
+                await self._join(reader, writer)
+        except OSError:
+            pass  # the server is gone: closing is all that is left to do
+        finally:
+            writer.close()
+            self._ends.discard(writer)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(*self._upstream)
+        self._ends.add(up_writer)
+        try:
+            await asyncio.gather(self._pump(reader, up_writer), self._pump(up_reader, writer))
+        finally:
+            up_writer.close()
+            self._ends.discard(up_writer)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        held: asyncio.Queue[bytes] = asyncio.Queue()
+        feeding = asyncio.ensure_future(self._take(source, held))
+        try:
+            while piece := await held.get():
+                await self._open.wait()
+                sink.write(piece)
+                await sink.drain()
+        except ConnectionError:
+            pass  # the other side is gone: closing is all that is left to do
+        finally:
+            feeding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await feeding
+            sink.close()
+
+    async def _take(self, source: asyncio.StreamReader, held: asyncio.Queue[bytes]) -> None:
+        # Read even while cut, so that what the client sent before it gave up is in hand when the link heals.
+        piece = b"-"
+        while piece:
+            try:
+                piece = await source.read(65536)
+            except ConnectionError:
+                piece = b""
+            await held.put(piece)
