@@ -1,0 +1,76 @@
+"""The figures by which runs are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hil_sim.kpi import Trace, kpis, settling_min
+
+
+def trace(api, target=10.0, diverted=False, weight=250.0, hardness=86.0, setpoint=2.0, dt_s=1.0):
+    n = len(api)
+    full = np.full(n, 1.0)
+    return Trace(
+        time_s=np.arange(n) * dt_s,
+        api_lc_pct=np.asarray(api, dtype=float),
+        target_api_pct=np.broadcast_to(np.asarray(target, dtype=float), n),
+        weight_mg=weight * full,
+        target_weight_mg=250.0 * full,
+        hardness_n=hardness * full,
+        throughput_kg_h=36.0 * full,
+        diverted=np.broadcast_to(np.asarray(diverted, dtype=bool), n),
+        setpoints={"FeederApi": np.broadcast_to(np.asarray(setpoint, dtype=float), n)},
+    )
+
+
+def test_a_steady_line_has_no_faults():
+    found = kpis(trace(np.full(1200, 100.0)))
+    assert (found.rsd_pct, found.mean_error_pct, found.time_outside_3pct, found.released_oos_kg) == (0, 0, 0, 0)
+    assert found.hardness_in_limits_pct == 100.0
+    assert found.settling_min is None
+
+
+def test_the_first_ten_minutes_do_not_count():
+    api = np.full(1200, 100.0)
+    api[:600] = 50.0
+    assert kpis(trace(api)).max_deviation_pct == 0.0
+
+
+def test_shares_and_masses():
+    api = np.full(1600, 100.0)
+    api[600:700] = 104.0
+    api[700:900] = 94.0
+    diverted = np.zeros(1600, dtype=bool)
+    diverted[750:950] = True
+    found = kpis(trace(api, diverted=diverted))
+    assert found.time_outside_3pct == pytest.approx(30.0)
+    assert found.time_outside_5pct == pytest.approx(20.0)
+    assert found.released_oos_kg == pytest.approx(50 * 0.01)
+    assert found.ideal_diverted_kg == pytest.approx(200 * 0.01)
+    assert found.diverted_kg == pytest.approx(200 * 0.01)
+
+
+def test_soft_tablets_and_light_tablets_are_out_of_specification():
+    assert kpis(trace(np.full(700, 100.0), hardness=55.0)).ideal_diverted_kg == pytest.approx(1.0)
+    assert kpis(trace(np.full(700, 100.0), weight=230.0)).ideal_diverted_kg == pytest.approx(1.0)
+
+
+def test_travel_is_the_sum_of_moves_relative_to_the_mean():
+    setpoint = np.where(np.arange(1200) % 2 == 0, 1.0, 3.0)
+    assert kpis(trace(np.full(1200, 100.0), setpoint=setpoint)).travel == pytest.approx(599 * 100.0)
+
+
+def test_settling_counts_from_the_change_of_target():
+    target = np.where(np.arange(3600) < 1800, 10.0, 12.0)
+    api = np.full(3600, 100.0)
+    api[1800:2100] = 90.0
+    # The 60 s mean enters 2 % when 48 of its 60 samples are good.
+    assert settling_min(trace(api, target=target)) == pytest.approx((300 + 47) / 60.0)
+    api[1800:] = 90.0
+    assert settling_min(trace(api, target=target)) is None
+
+
+def test_a_short_trace_is_refused():
+    with pytest.raises(ValueError, match="too short"):
+        kpis(trace(np.full(600, 100.0)))
