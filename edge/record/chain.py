@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.errors import RecorderError
 from edge.record.canonical import decode
 
 FIRST_PREV_HASH = bytes(32)
@@ -55,8 +56,11 @@ class Row:
     hash: bytes
 
     def content(self) -> Any:
-        """The body as plain values. Raises ValueError when it is not canonical JSON."""
-        return decode(self.body)
+        """The body as plain values. Raises RecorderError when it is not canonical JSON (the record was altered)."""
+        try:
+            return decode(self.body)
+        except ValueError as error:
+            raise RecorderError(f"record {self.seq} is damaged: {error}") from error
 
 
 @dataclass(frozen=True)

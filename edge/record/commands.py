@@ -1,0 +1,250 @@
+"""`patloop journal` and `patloop replay`: look at a journal, check it, take it out, compute it again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from edge.errors import PatloopError, RecorderError
+from edge.record.canonical import to_plain
+from edge.record.chain import Row
+from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
+from edge.record.journal import Journal
+from edge.record.verify import verify as verify_journal
+
+
+class InputError(click.ClickException):
+    """The user's input is wrong: one line, exit code 2."""
+
+    exit_code = 2
+
+
+class Instant(click.ParamType[float]):
+    """A point in time: ISO 8601 (UTC unless it says otherwise) or seconds since the epoch; gives seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds since the epoch; fails with the two forms that are taken."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        try:
+            return float(value)
+        except ValueError:
+            pass
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            text = f"'{value}' is no time: give ISO 8601 (2026-03-01T06:30:00Z) or seconds since the epoch"
+            self.fail(text, param, ctx)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+JOURNAL = click.argument("journal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+FROM = click.option("--from", "from_s", type=Instant(), help="Begin here: ISO 8601 or seconds since the epoch.")
+TO = click.option("--to", "to_s", type=Instant(), help="End here, included.")
+
+
+@click.group()
+def journal() -> None:
+    """Look at a line's record: verify, show, export, watch.
+
+    \b
+    Example:
+      patloop journal verify var/cdc_ref_1/journal.sqlite
+    """
+
+
+@journal.command()
+@JOURNAL
+def verify(journal: Path) -> None:
+    """Check that no record was altered, removed, reordered or cut off (exit 1: one was).
+
+    \b
+    Example:
+      patloop journal verify var/cdc_ref_1/journal.sqlite
+    """
+    with _progress("verifying") as report:
+        found = verify_journal(journal, report)
+    if not found.ok:
+        click.echo(f"NOT SOUND: {found.reason} ({journal}, {found.n} records sound before it)")
+        sys.exit(1)
+    click.echo(f"sound: {found.n} records, each follows the one before ({journal})")
+    if found.reason:
+        click.echo(f"note: {found.reason}")
+
+
+@journal.command()
+@JOURNAL
+@click.option("--kind", help="Only records of this kind: cycle, act, request, start, stop, people, ...")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="How many, the newest.")
+@click.option("--seq", type=click.IntRange(1), help="One record, whole, as JSON.")
+def show(journal: Path, kind: str | None, last: int, seq: int | None) -> None:
+    """Show the newest records as a list, or one record whole.
+
+    \b
+    Example:
+      patloop journal show var/cdc_ref_1/journal.sqlite --kind request
+      patloop journal show var/cdc_ref_1/journal.sqlite --seq 17
+    """
+    with _reading(journal) as record:
+        if seq is not None:
+            row = record.get(seq)
+            if row is None:
+                raise InputError(f"--seq {seq}: there is no such record in {journal}")
+            click.echo(_whole(row))
+            return
+        table = Table("seq", "time", "kind", "content", box=None)
+        for row in _newest(record, kind, last):
+            table.add_row(str(row.seq), utc(row.time_s), row.kind, _line(row))
+        Console().print(table)
+
+
+@journal.command()
+@JOURNAL
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@FROM
+@TO
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+def export(journal: Path, form: str, from_s: float | None, to_s: float | None, out: Path) -> None:
+    """Write the cycles as a table, one row a cycle.
+
+    \b
+    Example:
+      patloop journal export var/cdc_ref_1/journal.sqlite --format csv --out shift.csv
+    """
+    with _reading(journal) as record, _progress("exporting") as report:
+        newest = record.last("cycle")
+        rows = partial(_counted, record, from_s, to_s, newest.seq if newest else 0, report)
+        try:
+            count = export_csv(rows, out) if form == "csv" else export_parquet(rows, out)
+        except ModuleNotFoundError as error:
+            raise InputError(f"--format {form} needs the package '{error.name}': use --format csv") from error
+        except OSError as error:
+            raise InputError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    click.echo(f"{count} cycles -> {out}")
+
+
+@journal.command()
+@JOURNAL
+@click.option("--kind", help="Only records of this kind.")
+@click.option("--count", type=click.IntRange(1), help="Stop after so many records.")
+def watch(journal: Path, kind: str | None, count: int | None) -> None:
+    """Print records as they are written, until Ctrl-C.
+
+    \b
+    Example:
+      patloop journal watch var/cdc_ref_1/journal.sqlite --kind cycle
+    """
+    with _reading(journal) as record:
+        newest = record.last()
+        seen, printed = newest.seq if newest else 0, 0
+        click.echo(f"waiting for records after {seen} (Ctrl-C ends)", err=True)
+        while True:
+            for row in record.rows(after_seq=seen):
+                seen = row.seq
+                if kind is None or row.kind == kind:
+                    click.echo(f"{row.seq} {utc(row.time_s)} {row.kind} {_line(row)}")
+                    printed += 1
+                if printed == count:
+                    return
+            time.sleep(0.2)
+
+
+@click.command()
+@JOURNAL
+@FROM
+@TO
+def replay(journal: Path, from_s: float | None, to_s: float | None) -> None:
+    """Compute every decision again and compare bit for bit (exit 1: not identical).
+
+    \b
+    Example:
+      patloop replay out/demo/journal.sqlite
+    """
+    from edge.record.replay import replay_journal
+
+    try:
+        with _progress("computing again") as report:
+            found = replay_journal(journal, from_s, to_s, report)
+    except PatloopError as error:
+        raise InputError(str(error)) from error
+    if not found.identical:
+        click.echo(f"NOT IDENTICAL: {found.first_difference} ({found.n_cycles} cycles computed)")
+        sys.exit(1)
+    click.echo(f"identical: {found.n_cycles} cycles computed again, every one bit for bit")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Journal]:
+    try:
+        with Journal.open_reader(path) as record:
+            yield record
+    except RecorderError as error:
+        raise InputError(f"{error}; 'patloop journal verify' says more") from error
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _counted(
+    record: Journal, from_s: float | None, to_s: float | None, last: int, report: Callable[[int, int], None]
+) -> Iterator[Row]:
+    for row in cycles(record, from_s, to_s):
+        report(row.seq, last)
+        yield row
+
+
+def _newest(record: Journal, kind: str | None, count: int) -> list[Row]:
+    newest = record.last(kind)
+    if newest is None:
+        return []
+    reach = count
+    while True:  # records of one kind may lie far apart: look back twice as far until there are enough
+        rows = list(record.rows(after_seq=max(0, newest.seq - reach), kind=kind))
+        if len(rows) >= count or reach >= newest.seq:
+            return rows[-count:]
+        reach *= 2
+
+
+def _whole(row: Row) -> str:
+    content = {
+        "seq": row.seq,
+        "time": utc(row.time_s),
+        "kind": row.kind,
+        "hash": row.hash.hex(),
+        "blob_bytes": len(row.blob or b""),
+        "body": to_plain(row.content()),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _line(row: Row) -> str:
+    """A record in one line: of a cycle what matters, of all else its body."""
+    if row.kind != "cycle":
+        text = row.body.decode("ascii", "replace")
+        return text if len(text) <= 160 else text[:157] + "..."
+    cells = flatten(row)
+    api, sigma = cells.get("belief.api_pct"), cells.get("belief.api_sigma_pct")
+    words = [str(cells["mode"]), str(cells["link"])]
+    if isinstance(api, float) and isinstance(sigma, float) and np.isfinite(api):
+        words.append(f"API {api:.3f}+-{1.645 * sigma:.3f} %")
+    words.append(f"estimate {cells.get('estimate.value')} {cells.get('estimate.quality')}")
+    return " ".join([*words, str(cells.get("decision.reason") or ""), str(cells["alarms"])]).strip()

@@ -1,0 +1,149 @@
+"""journal -> table: one row a cycle, the main columns flattened, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge.record.chain import Row
+from edge.record.journal import Journal
+
+Cell = int | float | str | bool | None
+BATCH = 2000  # rows held in memory at a time
+
+FIRST_COLUMNS = ("seq", "time_s", "time_utc", "cycle", "link", "mode")
+_PARTS = ("target", "estimate", "belief", "decision", "command")
+
+
+def utc(time_s: float) -> str:
+    """A time in seconds since the epoch as ISO 8601, UTC, milliseconds; out of the calendar's reach as it is."""
+    try:
+        moment = datetime.fromtimestamp(time_s, UTC)
+    except (OverflowError, ValueError, OSError):
+        return repr(time_s)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def flatten(row: Row) -> dict[str, Cell]:
+    """The columns of one cycle record.
+
+    `estimate.value`, `belief.api_pct`, ... as in the types they come from; `recommended.NAME`, `written.NAME` for
+    setpoints; `reading.TAG` with `reading.TAG.quality`; `lab.*` of the newest result; lists joined with "; ".
+    Read leniently, so that the journals of older versions can be exported too.
+    """
+    content = row.content()
+    sample, thought = content.get("sample") or {}, content.get("thought") or {}
+    cells: dict[str, Cell] = {
+        "seq": row.seq,
+        "time_s": row.time_s,
+        "time_utc": utc(row.time_s),
+        "cycle": sample.get("cycle"),
+        "link": sample.get("link"),
+        "mode": thought.get("mode"),
+    }
+    for part in _PARTS:
+        cells |= _scalars(part, thought.get(part))
+    command = thought.get("command") or {}
+    cells |= _scalars("recommended", command.get("recommended"))
+    cells |= _scalars("written", command.get("writes"))
+    cells["reasons"] = "; ".join(command.get("reasons") or ())
+    cells["alarms"] = "; ".join(alarm["name"] for alarm in thought.get("alarms") or ())
+    cells |= _scalars("lab", (sample.get("lab") or [None])[-1])
+    for tag, reading in (sample.get("readings") or {}).items():
+        cells[f"reading.{tag}"] = _cell(reading.get("value"))
+        cells[f"reading.{tag}.quality"] = reading.get("quality")
+    return cells
+
+
+def export_csv(rows: Callable[[], Iterable[Row]], out: Path) -> int:
+    """Write the cycles as CSV; an empty cell is a value that was not there. Returns the number of rows."""
+    columns = list(_columns(rows()))
+    count = 0
+    with _draft(out) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows():
+            writer.writerow(flatten(row))
+            count += 1
+    return count
+
+
+def export_parquet(rows: Callable[[], Iterable[Row]], out: Path) -> int:
+    """Write the cycles as Parquet (needs pyarrow). Returns the number of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+    columns = _columns(rows())
+    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    count = 0
+    with _draft(out) as draft, pq.ParquetWriter(draft, schema) as writer:
+        for batch in _batches(rows()):
+            table = {name: [_as(kind, cells.get(name)) for cells in batch] for name, kind in columns.items()}
+            writer.write_table(pa.table(table, schema=schema))
+            count += len(batch)
+    return count
+
+
+def cycles(journal: Journal, from_s: float | None, to_s: float | None) -> Iterator[Row]:
+    """The cycle records with from_s <= time_s <= to_s; None leaves that end open."""
+    for row in journal.rows(kind="cycle"):
+        if (from_s is None or row.time_s >= from_s) and (to_s is None or row.time_s <= to_s):
+            yield row
+
+
+@contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """A file that takes its name only when it is whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(out.name + ".part")
+    try:
+        yield draft
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _columns(rows: Iterable[Row]) -> dict[str, type]:
+    """Every column that occurs, with its type: the general ones first, then in alphabetical order."""
+    found: dict[str, type] = {"seq": int, "time_s": float, "time_utc": str, "cycle": int, "link": str, "mode": str}
+    for row in rows:
+        for name, cell in flatten(row).items():
+            if cell is None:
+                found.setdefault(name, float)
+            elif name not in FIRST_COLUMNS:
+                found[name] = str if found.get(name) is str else type(cell)
+    rest = sorted(name for name in found if name not in FIRST_COLUMNS)
+    return {name: found[name] for name in (*FIRST_COLUMNS, *rest)}
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[dict[str, Cell]]]:
+    batch: list[dict[str, Cell]] = []
+    for row in rows:
+        batch.append(flatten(row))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _as(kind: type, cell: Cell) -> Cell:
+    return None if cell is None else kind(cell)
+
+
+def _scalars(prefix: str, part: Mapping[str, Any] | None) -> dict[str, Cell]:
+    return {
+        f"{prefix}.{name}": _cell(value)
+        for name, value in (part or {}).items()
+        if value is None or isinstance(value, (bool, int, float, str))
+    }
+
+
+def _cell(value: Any) -> Cell:
+    """Numbers as float whatever they were written as, so that a column has one type."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
