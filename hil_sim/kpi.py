@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hil_sim.rig import Truth
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -37,31 +41,38 @@ class Trace:
     diverted: BoolArray
     setpoints: Mapping[str, FloatArray]
 
+    @classmethod
+    def of(cls, truths: Sequence[Truth]) -> Trace:
+        """A trace from equally spaced truths; raises ValueError when there is none."""
+        if not truths:
+            raise ValueError("a trace needs at least one sample")
 
-@dataclass(frozen=True)
-class Kpis:
-    """Key figures; percentages of label claim or of time; travel in % of each variable's mean, summed over all.
+        def column(name: str) -> FloatArray:
+            return np.array([getattr(truth, name) for truth in truths], dtype=np.float64)
 
-    ideal_diverted_kg: mass that truly was out of specification; settling_min: minutes from the last change of the
-    API target until it is met, None when there was no change or it was never met.
+        return cls(
+            time_s=column("time_s") - truths[0].time_s,
+            api_lc_pct=column("api_lc_pct"),
+            target_api_pct=column("target_api_pct"),
+            weight_mg=column("tablet_weight_mg"),
+            target_weight_mg=column("target_weight_mg"),
+            hardness_n=column("hardness_n"),
+            throughput_kg_h=column("throughput_kg_h"),
+            diverted=np.array([truth.diverted for truth in truths], dtype=bool),
+            setpoints={
+                name: np.array([truth.setpoints[name] for truth in truths], dtype=np.float64)
+                for name in truths[0].setpoints
+            },
+        )
+
+
+def kpis(trace: Trace) -> dict[str, float | None]:
+    """Compute the figures by name; raises ValueError when fewer than two samples lie after the warm-up.
+
+    Percentages of label claim or of time; travel in % of each variable's mean, summed over all; ideal_diverted_kg:
+    mass that truly was out of specification; settling_min: minutes from the last change of the API target until it is
+    met, None when there was no change or it was never met.
     """
-
-    rsd_pct: float
-    mean_error_pct: float
-    max_deviation_pct: float
-    time_outside_3pct: float
-    time_outside_5pct: float
-    weight_rsd_pct: float
-    hardness_in_limits_pct: float
-    released_oos_kg: float
-    diverted_kg: float
-    ideal_diverted_kg: float
-    travel: float
-    settling_min: float | None
-
-
-def kpis(trace: Trace) -> Kpis:
-    """Compute the figures; raises ValueError when fewer than two samples lie after the warm-up."""
     time_s = np.asarray(trace.time_s, dtype=np.float64)
     keep = time_s - time_s[0] >= WARM_UP_S if time_s.size else np.zeros(0, dtype=bool)
     if int(keep.sum()) < 2:
@@ -73,20 +84,20 @@ def kpis(trace: Trace) -> Kpis:
     off_weight = np.abs(weight / trace.target_weight_mg[keep] - 1.0) * 100.0 > OOS_WEIGHT_PCT
     oos = (deviation > OOS_API_PCT) | off_weight | ~hard
     diverted = trace.diverted[keep]
-    return Kpis(
-        rsd_pct=_rsd_pct(api),
-        mean_error_pct=float(api.mean()) - 100.0,
-        max_deviation_pct=float(deviation.max()),
-        time_outside_3pct=_share_pct(deviation > 3.0),
-        time_outside_5pct=_share_pct(deviation > 5.0),
-        weight_rsd_pct=_rsd_pct(weight),
-        hardness_in_limits_pct=_share_pct(hard),
-        released_oos_kg=float(step_kg[oos & ~diverted].sum()),
-        diverted_kg=float(step_kg[diverted].sum()),
-        ideal_diverted_kg=float(step_kg[oos].sum()),
-        travel=sum(_travel_pct(np.asarray(values)[keep]) for values in trace.setpoints.values()),
-        settling_min=settling_min(trace),
-    )
+    return {
+        "rsd_pct": _rsd_pct(api),
+        "mean_error_pct": float(api.mean()) - 100.0,
+        "max_deviation_pct": float(deviation.max()),
+        "time_outside_3pct": _share_pct(deviation > 3.0),
+        "time_outside_5pct": _share_pct(deviation > 5.0),
+        "weight_rsd_pct": _rsd_pct(weight),
+        "hardness_in_limits_pct": _share_pct(hard),
+        "released_oos_kg": float(step_kg[oos & ~diverted].sum()),
+        "diverted_kg": float(step_kg[diverted].sum()),
+        "ideal_diverted_kg": float(step_kg[oos].sum()),
+        "travel": sum(_travel_pct(np.asarray(values)[keep]) for values in trace.setpoints.values()),
+        "settling_min": settling_min(trace),
+    }
 
 
 def settling_min(trace: Trace) -> float | None:
