@@ -57,6 +57,15 @@ class Journal:
         return journal
 
     @classmethod
+    def open_existing(cls, path: Path) -> Journal:
+        """Open a journal for appending, whichever line's it is; it must be there. Raises RecorderError."""
+        with cls.open_reader(path) as reader:
+            first = reader.get(1)
+        if first is None or first.kind != "genesis":
+            raise RecorderError(f"{path} does not begin as a journal does")
+        return cls.open(path, str(first.content().get("line")))
+
+    @classmethod
     def open_reader(cls, path: Path) -> Journal:
         """Open for reading only. Raises RecorderError when there is no such journal or it is none."""
         if not path.is_file():
