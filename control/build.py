@@ -16,6 +16,7 @@ from control.bundle import FUNCTIONS, settings_hash
 from control.settings import ControlSettings
 
 MAX_SUBSTEP_S = 2.5
+STRUCTURES = {"states": "x", "inputs": "u", "parameters": "tvp", "measurements": "y"}
 
 
 def build_bundle(settings: ControlSettings, out: Path) -> None:
@@ -28,12 +29,7 @@ def build_bundle(settings: ControlSettings, out: Path) -> None:
     for name in FUNCTIONS:
         (out / f"{name}.casadi").write_text(functions[name].serialize())
     np.savez(out / "golden.npz", **_golden(functions))  # type: ignore[arg-type]
-    names = {
-        "states": model.x.keys(),
-        "inputs": [k for k in model.u if k != "default"],
-        "parameters": [k for k in model.tvp if k != "default"],
-        "measurements": [k for k in model.y if k != "default"],
-    }
+    names = {part: _labels(getattr(model, attribute)) for part, attribute in STRUCTURES.items()}
     card = [
         "# Controller bundle: made by 'patloop control build', checked by the service at every start.",
         f'casadi = "{ca.CasadiMeta.version()}"',
@@ -95,6 +91,11 @@ def compile_functions(model: Any, cycle_s: float, horizon_steps: int) -> dict[st
         "linearise": linear.mapaccum("linearise", horizon_steps),
         "stage": stage.map(horizon_steps),
     }
+
+
+def _labels(structure: Any) -> list[str]:
+    """The names in a do-mpc structure, without the empty placeholder it begins with."""
+    return [name for name in structure.keys() if name != "default"]  # noqa: SIM118 - not a mapping
 
 
 def _golden(functions: dict[str, ca.Function]) -> dict[str, np.ndarray]:

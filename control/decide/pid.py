@@ -10,43 +10,44 @@ from control.signals import Decision, Quality, Situation
 
 @dataclass(frozen=True)
 class PidMemory:
-    """The integral part of the trim, as a fraction of the ratio."""
+    """What the next step needs: the last error (fraction of target), and the untrimmed API setpoint it was sent with."""
 
-    integral: float
+    error: float
+    reference_kg_h: float
 
 
 @dataclass(frozen=True)
 class Pid:
     """PI trim of the API ratio from the NIR estimate; fillers follow so that the throughput stays.
 
-    Form: trim = Kp e + (1/Ti) integral(Kp e dt), e = (target - estimate) / target; clamped at the trim cap with the
-    integral held there (anti-windup by back-calculation); no move on a bad estimate.
+    Velocity form: trim += Kp (e - e_last + e dt / Ti), e = (target - estimate) / target. The trim starts from the one
+    that the PLC works with, so taking over is bumpless and nothing winds up; no move on a bad estimate.
     """
 
     settings: ControlSettings
 
     def decide(self, situation: Situation, memory: PidMemory | None) -> tuple[Decision, PidMemory]:
-        """One PI step; the integral starts from the trim that the PLC works with, so taking over is bumpless."""
+        """One PI step; the memory is the last error and reference."""
         tuning, api = self.settings.controller.pid, self.settings.named("api")
         cap = next(mv.trim_cap_pct or 0.0 for mv in self.settings.mv if mv.name == api) / 100
-        if memory is None:
-            factor = situation.refill_factor.get(api, 1.0)
-            memory = PidMemory(max(-cap, min(cap, situation.working[api] / (situation.ratio[api] * factor) - 1)))
+        reference = situation.ratio[api] * situation.refill_factor.get(api, 1.0)
+        before = reference if memory is None else memory.reference_kg_h
+        trim = max(-cap, min(cap, situation.working[api] / before - 1))
         estimate = situation.estimate
-        integral, proportional, saw = memory.integral, 0.0, "no usable NIR estimate: trim held"
-        if estimate is not None and estimate.quality is not Quality.BAD:
+        if estimate is None or estimate.quality is Quality.BAD:
+            error, saw = (0.0 if memory is None else memory.error), "no usable NIR estimate: trim held"
+        else:
             error = (situation.target.api_pct - estimate.value) / situation.target.api_pct
-            proportional = tuning.gain * error
-            integral += tuning.gain * error * situation.cycle_s / tuning.integral_s
+            last = error if memory is None else memory.error
+            trim += tuning.gain * (error - last + error * situation.cycle_s / tuning.integral_s)
             saw = f"NIR {100 * estimate.value / situation.target.api_pct:.1f} % of target"
-        trim = max(-cap, min(cap, proportional + integral))
-        integral = max(-cap, min(cap, integral))
+        trim = max(-cap, min(cap, trim))
         setpoints = dict(situation.ratio)
         setpoints[api] = situation.ratio[api] * (1 + trim)
-        rest = sum(setpoints[n] for n in self.settings.recipe.filler_split)
+        rest = sum(situation.ratio[n] for n in self.settings.recipe.filler_split)
         for name in self.settings.recipe.filler_split:
-            setpoints[name] -= situation.ratio[api] * trim * setpoints[name] / rest
+            setpoints[name] -= situation.ratio[api] * trim * situation.ratio[name] / rest
         wanted = {n: v * situation.refill_factor.get(n, 1.0) for n, v in setpoints.items()}
         reason = f"{saw}; API trim {100 * trim:+.2f} % of ratio (cap {100 * cap:.0f} %)"
-        figures = {"trim_pct": 100 * trim}
-        return Decision("pid", wanted, reason[:140], "ok", situation.cycle_s, {}, figures), PidMemory(integral)
+        decision = Decision("pid", wanted, reason[:140], "ok", situation.cycle_s, {}, {"trim_pct": 100 * trim})
+        return decision, PidMemory(error, reference)

@@ -36,13 +36,14 @@ class Observation:
 
 @dataclass(frozen=True)
 class Step:
-    """One remembered cycle: the estimate after it, and what made it."""
+    """One remembered cycle: the estimate after it, and what made it; freed: variance given to the API gain there."""
 
     time_s: float
     mean: FloatArray
     cov: FloatArray
     cycles: int
     observation: Observation
+    freed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,17 @@ def _rerun(observer: Observer, steps: tuple[Step, ...], start: int) -> tuple[Ste
     """Run the filter again over the remembered observations that follow steps[start]."""
     fresh = list(steps[: start + 1])
     for old in steps[start + 1 :]:
-        fresh.append(_advance(observer, fresh[-1], old.observation, old.cycles)[0])
+        step = _advance(observer, fresh[-1], old.observation, old.cycles)[0]
+        fresh.append(_free(observer, step, old.freed))
     return tuple(fresh)
+
+
+def _free(observer: Observer, step: Step, variance: float) -> Step:
+    if variance == 0.0:
+        return step
+    gain, cov = observer.bundle.state("api_gain"), step.cov.copy()
+    cov[gain, gain] += variance
+    return replace(step, cov=cov, freed=step.freed + variance)
 
 
 def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> tuple[Memory, str]:
@@ -213,15 +223,22 @@ def _watch_for_jump(observer: Observer, memory: Memory, innovation: float) -> tu
     side = 0 if sums[0] > sums[1] else 1
     if sums[side] < noise.jump_threshold:
         return memory, ()
-    onset_s = memory.onset_s[side] - 2 * observer.bundle.cycle_s
-    start = min(range(len(memory.steps)), key=lambda i: abs(memory.steps[i].time_s - onset_s))
-    at, gain = memory.steps[start], observer.bundle.state("api_gain")
-    cov = at.cov.copy()
-    cov[gain, gain] += noise.jump_gain**2
-    steps = _rerun(observer, (*memory.steps[:start], replace(at, cov=cov), *memory.steps[start + 1 :]), start)
+    # What the NIR sees begin now was delivered one transport earlier.
+    began_s = memory.onset_s[side] - _transport_s(observer, last.observation.target)
+    start = min(range(len(memory.steps)), key=lambda i: abs(memory.steps[i].time_s - began_s))
+    freed = _free(observer, memory.steps[start], noise.jump_gain**2)
+    steps = _rerun(observer, (*memory.steps[:start], freed, *memory.steps[start + 1 :]), start)
+    gain = observer.bundle.state("api_gain")
     change = 100 * (steps[-1].mean[gain] - memory.steps[-1].mean[gain])
     text = f"fast change seen by NIR: delivered API {change:+.1f} %, laboratory to confirm"
     return replace(memory, steps=steps, cusum=(0.0, 0.0)), (text,)
+
+
+def _transport_s(observer: Observer, target: Target) -> float:
+    """Time from feeder to probe until a change begins to show: the part of the mean residence time that is delay."""
+    plant = observer.settings.plant
+    held_kg = plant.blender_kg + plant.transport_kg + plant.feed_frame_kg
+    return observer.noise.jump_lead * held_kg / target.throughput_kg_h * 3600
 
 
 def _parameters(bundle: ControllerBundle, target: Target) -> FloatArray:

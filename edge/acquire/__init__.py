@@ -1,0 +1,1 @@
+"""the line -> scan: what is read, over which wire."""

@@ -1,0 +1,1 @@
+"""command -> the line, or an operator: the handshake with the PLC and the verified write."""

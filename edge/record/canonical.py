@@ -42,7 +42,7 @@ def decode(body: bytes) -> Any:
         raise ValueError(f"not a journal body: {error}") from error
 
 
-def to_plain(obj: object) -> Any:  # noqa: PLR0911 - one line a type
+def to_plain(obj: object) -> Any:
     """The JSON-ready form of a value: what encode writes. Raises TypeError for a type that has none."""
     if isinstance(obj, Enum):
         return to_plain(obj.value)

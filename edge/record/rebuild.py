@@ -29,7 +29,7 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
-def _build(hint: Any, plain: Any, where: str) -> Any:  # noqa: PLR0911 - one line a type
+def _build(hint: Any, plain: Any, where: str) -> Any:
     origin = get_origin(hint)
     if hint is Any or hint is object:
         return plain

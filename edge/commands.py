@@ -1,0 +1,179 @@
+"""The commands of the box: run, check, request, certs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from control.signals import Mode
+from edge.errors import ConfigError, PatloopError, RecorderError
+
+LINE = click.argument("line_file", metavar="LINE.toml", type=click.Path(dir_okay=False, path_type=Path))
+STATE = click.option(
+    "--state", type=click.Path(file_okay=False, path_type=Path), help="state folder (default: the line file's state_dir)"
+)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Errors we raise on purpose become one line and exit code 2."""
+    try:
+        yield
+    except PatloopError as error:
+        failure = click.ClickException(str(error))
+        failure.exit_code = 2
+        raise failure from error
+
+
+@click.command()
+@LINE
+@STATE
+def run(line_file: Path, state: Path | None) -> None:
+    """Run the service for one line until it is stopped (systemd's ExecStart).
+
+    \b
+    Example:
+      patloop run deploy/lines/cdc_ref_1.toml
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # a lost link is our own alarm, not thirty tracebacks
+    with told():
+        asyncio.run(_run(line_file, state))
+
+
+async def _run(line_file: Path, state: Path | None) -> None:
+    from edge.acquire.opcua import OpcUaLine
+    from edge.acquire.replay import ReplaySource, StepClock, WallClock
+    from edge.actuate.opcua import OpcUaActuator
+    from edge.identity import require_own_names
+    from edge.line import compose
+    from edge.notify import Notifier
+    from edge.pki import credentials
+    from edge.ports import Actuator, Clock, Source
+    from edge.record.journal import Journal
+    from edge.record.recorder import JournalRecorder
+    from edge.service import LineClock, serve, start_body
+
+    require_own_names()
+    line = compose(line_file)
+    config = line.config
+    folder = state or config.line.state_dir
+    remote: OpcUaLine | None = None
+    actuator: Actuator | None = None
+    source: Source
+    clock: Clock
+    if config.analyser.kind == "replay":
+        clock = StepClock(time.time()) if config.analyser.pace == "fast" else WallClock()
+        source = ReplaySource(config, clock, line.sensor.card.axis_unit)
+        click.echo(f"{config.line.name}: playing {source.total} recorded spectra, monitor only")
+    else:
+        remote = OpcUaLine(config, credentials(folder))
+        source, clock = remote, LineClock(remote) if config.opcua and config.opcua.clock_tag else WallClock()
+        if config.line.mode_ceiling is not Mode.MONITOR:
+            actuator = OpcUaActuator(remote)
+        click.echo(f"{config.line.name}: {config.line.start_mode.value}, at most {config.line.mode_ceiling.value}")
+    artefacts = {"sensor": (line.sensor.bundle_hash, config.sensor.bundle)}
+    if line.control is not None:
+        artefacts["controller"] = (line.control.bundle.bundle_hash, line.control.settings.controller.bundle)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with Journal.open(folder / "journal.sqlite", config.line.name) as journal:
+        recorder = JournalRecorder(journal, line.sensor.card.axis)
+        recorder.start(clock.now_s(), start_body(line), artefacts)
+        try:
+            await serve(
+                line, source, actuator, recorder, clock, notifier=Notifier.from_environment(), stop=stop
+            )  # fmt: skip
+        finally:
+            if remote is not None:
+                await remote.close()
+        with contextlib.suppress(RecorderError):  # a full disk: the gap at the end says as much
+            recorder.stop(clock.now_s(), "stopped" if stop.is_set() else "the recorded file ended")
+    click.echo(f"{config.line.name}: stopped in good order")
+
+
+@click.command()
+@LINE
+@STATE
+@click.option("--offline", is_flag=True, help="do not connect: only what can be checked on this machine")
+def check(line_file: Path, state: Path | None, offline: bool) -> None:  # noqa: FBT001
+    """Is this line ready? Configuration, artefacts, certificates, tags, units and the model's axis.
+
+    \b
+    Example:
+      patloop check deploy/lines/cdc_ref_1.toml --offline
+    """
+    from edge.check import findings
+
+    with told():
+        wrong = 0
+        for verdict in findings(line_file, state, offline=offline):
+            wrong += not verdict.fine
+            click.echo(f"{'ok  ' if verdict.fine else 'NO  '}{verdict.what}")
+    click.echo("ready" if not wrong else f"not ready: {wrong} to mend")
+    if wrong:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@LINE
+@click.argument("action", type=click.Choice(["mode", "accept", "decline", "ack"]))
+@click.argument("value", default="")
+@click.option("--reason", default="", help="why, for the record")
+@STATE
+def request(line_file: Path, action: str, value: str, reason: str, state: Path | None) -> None:
+    """Put a request on the line's journal; the service picks it up in its next cycle.
+
+    \b
+    Example:
+      patloop request deploy/lines/cdc_ref_1.toml mode closed --reason "line settled"
+    """
+    from edge.config import read_config
+    from edge.record.canonical import encode
+    from edge.record.journal import Journal
+
+    if action == "mode" and value not in set(Mode):
+        raise click.UsageError(f"mode must be one of {', '.join(Mode)}")
+    with told():
+        config, _ = read_config(line_file)
+        path = (state or config.line.state_dir) / "journal.sqlite"
+        if not path.exists():
+            raise ConfigError(f"there is no journal {path}: has the service run?")
+        body = {"action": action, "value": value, "user": f"local:{getpass.getuser()}", "reason": reason}
+        with Journal.open(path, config.line.name) as journal:
+            row = journal.append("request", time.time(), encode({**body, "cycle_seq": None}))
+    click.echo(f"record {row.seq}: {action} {value}")
+
+
+@click.command()
+@LINE
+@STATE
+def certs(line_file: Path, state: Path | None) -> None:
+    """Make this box's key and certificate (once) and print its fingerprint.
+
+    \b
+    Example:
+      patloop certs deploy/lines/cdc_ref_1.toml
+    """
+    import hashlib
+
+    from edge.config import read_config
+    from edge.pki import make_certificate
+
+    with told():
+        config, _ = read_config(line_file)
+        certificate = make_certificate((state or config.line.state_dir) / "pki")
+    digest = hashlib.sha256(certificate.read_bytes()).hexdigest()
+    click.echo(f"{os.fspath(certificate)}\nSHA-256 {digest}\nPut it into the PLC's trust list; compare the fingerprint.")
+
+

@@ -1,0 +1,181 @@
+"""A line file -> a typed configuration; unknown keys are refused, every error names the key and the mend."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from control.settings import (
+    ControllerSettings,
+    ControlSettings,
+    ManipulatedVariable,
+    ObserverSettings,
+    Plant,
+    Positive,
+    Recipe,
+    Table,
+)
+from control.signals import Mode
+from edge.errors import ConfigError
+
+
+class LineTable(Table):
+    """Name, pace and the ability this installation grants at most."""
+
+    name: Annotated[str, Field(min_length=1)]
+    cycle_s: Positive
+    mode_ceiling: Mode
+    start_mode: Mode = Mode.ADVISE
+    state_dir: Path
+
+    @model_validator(mode="after")
+    def _not_above(self) -> LineTable:
+        if self.start_mode is Mode.CLOSED:
+            raise ValueError("start_mode may not be 'closed': a person closes the loop after every start")
+        if self.start_mode.rank > self.mode_ceiling.rank:
+            raise ValueError(f"start_mode '{self.start_mode}' is above mode_ceiling '{self.mode_ceiling}'")
+        return self
+
+
+class OpcUaTable(Table):
+    """Where the PLC is; certificates and password lie in the state directory, never here."""
+
+    url: Annotated[str, Field(pattern=r"^opc\.tcp://[^\s]+:\d+")]
+    namespace: Annotated[str, Field(min_length=1)]
+    user: Annotated[str, Field(min_length=1)]
+    timeout_s: Positive = 2.0
+    clock_tag: str | None = None
+
+
+class AnalyserTable(Table):
+    """Where spectra come from: the PLC's wire (prefix of the stream's tags), or a recorded file played back."""
+
+    kind: Literal["opcua", "replay"]
+    prefix: str = "Nir"
+    spectra: Path | None = None
+    max_age_s: Positive
+    pace: Literal["fast", "real"] = "fast"
+
+    @model_validator(mode="after")
+    def _complete(self) -> AnalyserTable:
+        if self.kind == "replay" and self.spectra is None:
+            raise ValueError("kind 'replay' needs 'spectra': the CSV file to play back")
+        return self
+
+
+class LabTable(Table):
+    """Where laboratory results come from."""
+
+    prefix: str
+
+
+class SensorTable(Table):
+    """Which soft sensor runs."""
+
+    bundle: Path
+
+
+class FreshnessTable(Table):
+    """How old what may be; how long a hold may last before the plant is given back."""
+
+    max_age_s: Positive = 12.0
+    release_after_s: Positive = 120.0
+
+
+class DiversionTable(Table):
+    """When material is asked to be diverted: belief +- sigmas outside the limit, in % of label claim."""
+
+    api_limit_lc_pct: Positive
+    sigmas: Positive
+
+
+class LineConfig(Table):
+    """A whole line file; paths in it are relative to the file."""
+
+    line: LineTable
+    opcua: OpcUaTable | None = None
+    analyser: AnalyserTable
+    lab: LabTable | None = None
+    sensor: SensorTable
+    freshness: FreshnessTable = FreshnessTable()
+    diversion: DiversionTable | None = None
+    recipe: Recipe | None = None
+    mv: tuple[ManipulatedVariable, ...] = ()
+    plant: Plant | None = None
+    observer: ObserverSettings = ObserverSettings()
+    controller: ControllerSettings | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> LineConfig:
+        parts = {"recipe": self.recipe, "mv": self.mv or None, "plant": self.plant, "controller": self.controller}
+        missing = [name for name, part in parts.items() if part is None]
+        if missing and len(missing) != len(parts):
+            raise ValueError(f"a controlled line needs all of {sorted(parts)}; missing: {missing}")
+        if missing and self.line.mode_ceiling is not Mode.MONITOR:
+            raise ValueError("without [controller] the mode_ceiling must be 'monitor'")
+        if not missing and (self.opcua is None or self.diversion is None):
+            raise ValueError("a controlled line needs the tables [opcua] and [diversion]")
+        if self.analyser.kind == "opcua" and self.opcua is None:
+            raise ValueError("analyser kind 'opcua' needs the table [opcua]")
+        self.control()  # its own checks, so that a bad controller table is found here
+        return self
+
+    def control(self) -> ControlSettings | None:
+        """The control tables as one, or None for a line that is only watched."""
+        if self.recipe is None or self.plant is None or self.controller is None:
+            return None
+        return ControlSettings(
+            cycle_s=self.line.cycle_s,
+            recipe=self.recipe,
+            mv=self.mv,
+            plant=self.plant,
+            observer=self.observer,
+            controller=self.controller,
+        )
+
+
+def read_config(path: Path) -> tuple[LineConfig, str]:
+    """Read a line file: the configuration with absolute paths, and the SHA-256 of the file. Raises ConfigError."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a line file") from error
+    try:
+        tables = tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return parse_config(tables, path), hashlib.sha256(raw).hexdigest()
+
+
+def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
+    """Check tables as those of the line file `path`, whose folder relative paths start from. Raises ConfigError."""
+    try:
+        config = LineConfig.model_validate(tables)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first(error)}") from error
+    folder = path.resolve().parent
+    changes: dict[str, object] = {
+        "line": config.line.model_copy(update={"state_dir": (folder / config.line.state_dir).resolve()}),
+        "sensor": config.sensor.model_copy(update={"bundle": (folder / config.sensor.bundle).resolve()}),
+    }
+    if config.analyser.spectra is not None:
+        spectra = (folder / config.analyser.spectra).resolve()
+        changes["analyser"] = config.analyser.model_copy(update={"spectra": spectra})
+    if config.controller is not None:
+        bundle = (folder / config.controller.bundle).resolve()
+        changes["controller"] = config.controller.model_copy(update={"bundle": bundle})
+    return config.model_copy(update=changes)
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors()[0]
+    where = ".".join(str(part) for part in found["loc"]) or "the file"
+    if found["type"] == "extra_forbidden":
+        return f"'{where}' is not a key that patloop knows; remove it or mend its spelling"
+    if found["type"] == "missing":
+        return f"'{where}' is missing; add it"
+    return f"'{where}': {found['msg'].removeprefix('Value error, ')} (given: {str(found['input'])[:60]})"

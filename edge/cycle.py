@@ -1,0 +1,200 @@
+"""THE MAP: acquire -> validate -> estimate -> observe -> decide -> guard -> record -> actuate, once a cycle.
+
+`think` is the pure middle: the same line, loop state and sample give the identical thought, which is what replay
+checks. `cycle` puts the two ends round it: it records before it acts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from soft_sensors.estimate import estimate
+from soft_sensors.validate import Previous, validate
+
+from control.assess import assess
+from control.decide.ratio import ratio_setpoints
+from control.decide.refill import RefillMemory, follow_refills
+from control.guard import Permission, Room, guard
+from control.observe import Memory, Observation, observe
+from control.signals import Belief, Command, Decision, Estimate, FeederReading, LabResult, Mode, Situation, Target
+from control.track import divert
+from edge.actuate import handshake
+from edge.alarms import update
+from edge.line import Line
+from edge.ports import Actuator, Clock, Recorder, Source
+from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
+from edge.understand import envelopes, feeders, freshness, target, working
+from soft_sensors.signals import Quality
+
+LATE_AFTER = 0.8  # of a cycle: a move computed later than this after the look at the line is not sent
+
+
+@dataclass(frozen=True)
+class Loop:
+    """All that is carried from one cycle to the next."""
+
+    mode: Mode
+    handshake: handshake.Handshake = field(default_factory=handshake.Handshake)
+    seen: Previous = field(default_factory=Previous.none)
+    estimate: Estimate | None = None
+    target: Target | None = None
+    refills: RefillMemory = field(default_factory=dict)
+    observer: Memory | None = None
+    controller: Any = None
+    lab_counter: int = -1
+    alarms: tuple[Alarm, ...] = ()
+    holding_since_s: float | None = None
+
+
+def begin(line: Line) -> Loop:
+    """The state after a start: never closed, nothing remembered."""
+    return Loop(mode=line.config.line.start_mode)
+
+
+def think(line: Line, loop: Loop, sample: Sample) -> tuple[Thought, Loop]:
+    """Everything between the look at the line and the write to it; pure."""
+    scan = sample.scan
+    loop = _answer(line, loop, sample.requests)
+    answered = tuple(r.seq for r in sample.requests)
+    seen, current, fresh = _estimate(line, loop, scan)
+    loop = replace(loop, seen=seen, estimate=current)
+    if line.control is None:
+        command = Command(Mode.MONITOR, {}, {}, holding=False, divert=False, reasons=())
+        thought = Thought(loop.mode, None, current, None, None, command, (), "off", "", (), answered)
+        return thought, loop
+    return _steer(line, loop, sample, answered, fresh=fresh)
+
+
+def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *, fresh: bool) -> tuple[Thought, Loop]:
+    control, scan = line.control, sample.scan
+    assert control is not None, "only a controlled line is steered"
+    settings = control.settings
+    aim = target(scan) or loop.target
+    fit = freshness(settings, scan, loop.estimate, sample.acted)
+    belief, decision = None, None
+    command = Command(loop.mode, {}, {}, holding=True, divert=False, reasons=(f"hold: {fit.reason}",))
+    release = _release(line, loop, scan)
+    shake, authority = handshake.advance(loop.handshake, loop.mode, scan.readings, scan.session_id, release)
+    reject = Permission(given=False)
+    if aim is not None and scan.link is Link.ONLINE:
+        situation, belief, loop = _situation(line, loop, scan, aim, fresh=fresh)
+        reject = _divert(line, belief, aim)
+        decision, memory = control.controller.decide(situation, loop.controller)
+        room = Room(
+            situation.working,
+            situation.envelopes,
+            {n: v * situation.refill_factor.get(n, 1.0) for n, v in situation.ratio.items()},
+            {mv.name: mv.trim_cap_pct for mv in settings.mv if mv.trim_cap_pct is not None},
+            settings.cycle_s,
+        )
+        command = guard(loop.mode, decision, room, authority, fit, reject)
+        # After a hold a controller starts anew from what the PLC works with: no bump.
+        loop = replace(loop, controller=None if command.holding else memory)
+    shake, wire = handshake.wire(shake, loop.mode, command.writes, reject)
+    since_s = (loop.holding_since_s or scan.time_s) if command.holding else None
+    alarms = loop.alarms
+    if aim is not None:
+        alarms = update(loop.alarms, assess(settings, aim, loop.estimate, belief, decision, command), scan.time_s)
+    thought = Thought(
+        loop.mode, aim, loop.estimate, belief, decision, command, alarms,
+        shake.phase.value, authority.reason, wire, answered,
+    )  # fmt: skip
+    return thought, replace(loop, handshake=shake, target=aim, alarms=alarms, holding_since_s=since_s)
+
+
+def _situation(line: Line, loop: Loop, scan: Scan, aim: Target, *, fresh: bool) -> tuple[Situation, Belief, Loop]:
+    control = line.control
+    assert control is not None, "only a controlled line has a situation"
+    settings = control.settings
+    read: dict[str, FeederReading] = feeders(settings, scan)
+    factors, flows, refills = follow_refills(settings, read, loop.refills)
+    inforce = working(settings, scan)
+    values = {f"y_flow_{name}": seen for name, seen in flows.items()}
+    press = scan.readings.get(f"{settings.named('force')}.PV")
+    if press is not None and press.quality is Quality.GOOD:
+        values["y_force"] = (press.value, settings.observer.force_kn)
+    nir = loop.estimate
+    if fresh and nir is not None and nir.quality is not Quality.BAD:
+        doubt = 1.0 if nir.quality is Quality.GOOD else 3.0
+        values["y_nir"] = (nir.value, doubt * max(nir.sigma, settings.observer.nir_floor_pct))
+    lab: tuple[LabResult, ...] = ()
+    if scan.lab is not None and scan.lab.counter != loop.lab_counter:
+        lab = (scan.lab,) if scan.lab.counter > 0 else ()
+        loop = replace(loop, lab_counter=scan.lab.counter)
+    ratio = ratio_setpoints(settings, aim)
+    asked = {n: _flow_asked(inforce[n], factors.get(n, 1.0), ratio[n]) for n in ratio}
+    trusted = nir is not None and nir.quality is Quality.GOOD
+    seen = Observation(scan.time_s, values, asked, aim, lab, trusted)
+    belief, memory = observe(control.observer, loop.observer, seen)
+    situation = Situation(
+        scan.time_s, settings.cycle_s, aim, belief, nir, inforce, envelopes(settings, scan), factors, ratio
+    )
+    return situation, belief, replace(loop, refills=refills, observer=memory)
+
+
+def _flow_asked(working: float, factor: float, ratio: float) -> float:
+    """The setpoint as a flow: refill factor taken out; the recipe's where the PLC's is not known."""
+    return working / factor if working == working else ratio  # noqa: PLR0124 - NaN is the only number unequal to itself
+
+
+def _estimate(line: Line, loop: Loop, scan: Scan) -> tuple[Previous, Estimate | None, bool]:
+    """The estimate that holds now, and whether it is of a new spectrum; an old one goes bad with age."""
+    spectrum, limit_s = scan.spectrum, line.config.analyser.max_age_s
+    last = loop.estimate
+    new = spectrum is not None and (last is None or spectrum.counter != last.counter or spectrum.time_s != last.time_s)
+    if spectrum is not None and new:
+        verdict, seen = validate(line.sensor.card, spectrum, loop.seen, scan.time_s, limit_s)
+        return seen, estimate(line.sensor, spectrum, verdict), True
+    if last is not None and scan.time_s - last.time_s > limit_s and last.quality is not Quality.BAD:
+        reason = f"no new spectrum for {scan.time_s - last.time_s:.0f} s"
+        last = replace(last, quality=Quality.BAD, reason=reason)
+    return loop.seen, last, False
+
+
+def _answer(line: Line, loop: Loop, requests: tuple[Request, ...]) -> Loop:
+    for request in requests:
+        if request.action == "mode" and request.value in set(Mode):
+            wanted = Mode(request.value)
+            ceiling = line.config.line.mode_ceiling
+            loop = replace(loop, mode=wanted if wanted.rank <= ceiling.rank else ceiling)
+        elif request.action == "ack":
+            loop = replace(loop, alarms=tuple(a for a in loop.alarms if a.name != request.value))
+    return loop
+
+
+def _release(line: Line, loop: Loop, scan: Scan) -> Permission:
+    limit_s = line.config.freshness.release_after_s
+    held_s = 0.0 if loop.holding_since_s is None else scan.time_s - loop.holding_since_s
+    if held_s > limit_s:
+        return Permission(given=True, reason=f"held for {held_s:.0f} s: the plant is given back to the PLC")
+    return Permission(given=False)
+
+
+def _divert(line: Line, belief: Belief, aim: Target) -> Permission:
+    limits = line.config.diversion
+    if limits is None:
+        return Permission(given=False)
+    return divert(belief, aim, limits.api_limit_lc_pct, limits.sigmas)
+
+
+async def cycle(
+    line: Line, loop: Loop, number: int, acted: Acted, source: Source, actuator: Actuator | None,
+    recorder: Recorder, clock: Clock,
+) -> tuple[Thought, Loop, Acted]:  # fmt: skip
+    """One turn: look, think, record, act; what became of the writes is part of the next sample."""
+    scan = await source.scan()
+    sample = Sample(number, scan, recorder.requests(), acted)
+    thought, loop = think(line, loop, sample)
+    recorder.cycle(sample, thought)
+    if not thought.wire or actuator is None:
+        return thought, loop, Acted("none")
+    if clock.now_s() - scan.time_s > LATE_AFTER * line.config.line.cycle_s:
+        outcome = Acted("late")
+    else:
+        outcome = await actuator.write(thought.wire)
+    recorder.acted(sample, outcome)
+    return thought, loop, outcome
+
+
+__all__ = ["Decision", "Loop", "begin", "cycle", "think"]

@@ -1,0 +1,51 @@
+"""What the cycle asks of the world: one- and two-method protocols, obeyed by the real and the simulated alike."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from edge.signals import Acted, Request, Sample, Scan, Thought
+
+
+class Source(Protocol):
+    """Sees the line."""
+
+    async def scan(self) -> Scan:
+        """Everything now; a lost link is a scan with link LOST, not an error."""
+        ...
+
+
+class Actuator(Protocol):
+    """Moves the line."""
+
+    async def write(self, wire: tuple[tuple[str, float], ...]) -> Acted:
+        """Write in one call, in order; the outcome says what is known of it."""
+        ...
+
+
+class Recorder(Protocol):
+    """Keeps the record; a record is durable when the call returns. Raises edge.errors.RecorderError."""
+
+    def cycle(self, sample: Sample, thought: Thought) -> None:
+        """Record a cycle before anything acts on it."""
+        ...
+
+    def acted(self, sample: Sample, acted: Acted) -> None:
+        """Record what became of a cycle's writes."""
+        ...
+
+    def requests(self) -> tuple[Request, ...]:
+        """People's requests that came since the last call, oldest first."""
+        ...
+
+
+class Clock(Protocol):
+    """The line's time: seconds since the epoch, UTC."""
+
+    def now_s(self) -> float:
+        """The time now, on the clock the line runs by."""
+        ...
+
+    async def sleep_until(self, time_s: float) -> None:
+        """Return when that time has come (or the link that tells the time is lost)."""
+        ...

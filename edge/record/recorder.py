@@ -1,0 +1,148 @@
+"""sample, thought -> journal rows, and back: what the cycle records, complete enough to think it again."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.record.canonical import decode, encode, from_plain, pack_spectrum, to_plain, unpack_spectrum
+from edge.record.journal import Journal, Row
+from edge.signals import Acted, Request, Sample, Scan, Thought
+from soft_sensors.signals import FloatArray, Quality, Spectrum
+
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed stamp, so that the same bundle is the same bytes
+
+
+class JournalRecorder:
+    """Records cycles, write outcomes and starts; reads people's requests. Raises edge.errors.RecorderError."""
+
+    def __init__(self, journal: Journal, axis: FloatArray) -> None:
+        self._journal, self._axis = journal, axis
+        newest = journal.last()
+        self._read_to = newest.seq if newest else 0
+        self._recorded_counter: tuple[int, float] | None = None
+
+    def start(self, time_s: float, body: dict[str, Any], artefacts: dict[str, tuple[str, Path]]) -> Row:
+        """Record a start; each artefact (name -> hash, folder) is stored once a journal, whole."""
+        held = {decode(row.body)["hash"] for row in self._journal.rows(kind="artefact")}
+        for name, (digest, folder) in artefacts.items():
+            if digest not in held:
+                self._journal.append("artefact", time_s, encode({"name": name, "hash": digest}), pack_folder(folder))
+        return self._journal.append("start", time_s, encode(body))
+
+    def stop(self, time_s: float, reason: str) -> None:
+        """Record an orderly end."""
+        self._journal.append("stop", time_s, encode({"reason": reason}))
+
+    def cycle(self, sample: Sample, thought: Thought) -> None:
+        """Record a cycle; durable when this returns."""
+        plain, blob = self._plain(sample)
+        body = encode({"sample": plain, "thought": thought})
+        self._journal.append("cycle", sample.scan.time_s, body, blob)
+        spectrum = sample.scan.spectrum
+        if spectrum is not None:
+            self._recorded_counter = (spectrum.counter, spectrum.time_s)
+
+    def acted(self, sample: Sample, acted: Acted) -> None:
+        """Record what became of the cycle's writes."""
+        body = {"cycle": sample.cycle, "result": acted.outcome, "codes": acted.codes}
+        self._journal.append("act", sample.scan.time_s, encode(body))
+
+    def requests(self) -> tuple[Request, ...]:
+        """Requests appended since the last call."""
+        found = []
+        for row in self._journal.rows(after_seq=self._read_to):
+            self._read_to = row.seq
+            if row.kind == "request":
+                asked = decode(row.body)
+                texts = (str(asked.get(key) or "") for key in ("action", "value", "user", "reason"))
+                found.append(Request(row.seq, *texts))
+        return tuple(found)
+
+    def _plain(self, sample: Sample) -> tuple[dict[str, Any], bytes | None]:
+        scan = sample.scan
+        plain: dict[str, Any] = {
+            "cycle": sample.cycle,
+            "time_s": scan.time_s,
+            "link": scan.link,
+            "epoch": scan.epoch,
+            "session_id": scan.session_id,
+            "reason": scan.reason,
+            "readings": scan.readings,
+            "lab": [] if scan.lab is None else [scan.lab],
+            "requests": sample.requests,
+            "acted": sample.acted,
+        }
+        spectrum = scan.spectrum
+        if spectrum is None:
+            return {**plain, "spectrum": None}, None
+        new = self._recorded_counter != (spectrum.counter, spectrum.time_s)
+        same_axis = np.array_equal(spectrum.axis, self._axis)
+        plain["spectrum"] = {
+            "counter": spectrum.counter,
+            "time_s": spectrum.time_s,
+            "quality": spectrum.quality,
+            "reason": spectrum.reason,
+            "axis_unit": spectrum.axis_unit,
+            "axis": None if same_axis else np.asarray(spectrum.axis, dtype=np.float64),
+            "new": new,
+        }
+        return plain, pack_spectrum(spectrum.values) if new else None
+
+
+class SampleReader:
+    """Rebuilds samples from cycle rows, in order; axis: the soft sensor's, for spectra recorded as being on it."""
+
+    def __init__(self, axis: FloatArray) -> None:
+        self._axis = axis
+        self._values: FloatArray = np.zeros(0)
+
+    def sample(self, plain: dict[str, Any], blob: bytes | None) -> Sample:
+        """The sample as it was handed to think. Raises ValueError when the row does not hold one."""
+        spectrum = None
+        if blob is not None:
+            self._values = unpack_spectrum(blob)
+        if plain["spectrum"] is not None:
+            seen = plain["spectrum"]
+            spectrum = Spectrum(
+                axis=self._axis if seen["axis"] is None else seen["axis"],
+                axis_unit=seen["axis_unit"],
+                values=self._values,
+                counter=seen["counter"],
+                time_s=seen["time_s"],
+                quality=Quality(seen["quality"]),
+                reason=seen["reason"],
+            )
+        keys = ("time_s", "link", "epoch", "session_id", "readings", "reason")
+        scan = from_plain(Scan, {**{k: plain[k] for k in keys}, "lab": (plain["lab"] or [None])[0]})
+        scan = Scan(**{**scan.__dict__, "spectrum": spectrum})
+        return Sample(
+            plain["cycle"], scan, from_plain(tuple[Request, ...], plain["requests"]), from_plain(Acted, plain["acted"])
+        )
+
+
+def pack_folder(folder: Path) -> bytes:
+    """A bundle folder's files as one zip, the same bytes for the same files (figures and reports left out)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and file.suffix not in {".png", ".html", ".csv"}:
+                archive.writestr(zipfile.ZipInfo(file.name, ZIP_TIME), file.read_bytes(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def unpack_folder(blob: bytes, folder: Path) -> None:
+    """The files of a packed bundle into `folder`; only plain names are accepted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+        for name in archive.namelist():
+            if Path(name).name != name:
+                raise ValueError(f"a bundle holds the path {name!r}")
+            (folder / name).write_bytes(archive.read(name))
+
+
+__all__ = ["JournalRecorder", "SampleReader", "pack_folder", "to_plain", "unpack_folder"]

@@ -1,0 +1,97 @@
+"""journal -> the same decisions again: every recorded sample is thought through once more and compared bit for bit."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.config import LineConfig
+from edge.cycle import Loop, begin, think
+from edge.errors import ConfigError, PatloopError
+from edge.line import Line, compose_config
+from edge.record.canonical import decode, encode
+from edge.record.journal import Journal, Row
+from edge.record.recorder import SampleReader, unpack_folder
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """Whether every recomputed thought equals the recorded one, how many were computed, and the first that differs."""
+
+    identical: bool
+    n_cycles: int
+    first_difference: str | None
+
+
+def replay_journal(
+    path: Path, from_s: float | None, to_s: float | None, progress: Callable[[int, int], None]
+) -> ReplayReport:
+    """Think every cycle again from its start record on; cycles between from_s and to_s are compared.
+
+    The bundles come from the journal itself. Raises PatloopError when the journal does not hold what is needed.
+    """
+    compared = 0
+    with Journal.open_reader(path) as journal, tempfile.TemporaryDirectory() as scratch:
+        newest = journal.last()
+        total = newest.seq if newest else 0
+        line: Line | None = None
+        loop: Loop | None = None
+        reader: SampleReader | None = None
+        for row in journal.rows():
+            if to_s is not None and row.time_s > to_s and row.kind == "cycle":
+                break
+            if row.kind == "start":
+                line = _line_of(journal, row, Path(scratch) / str(row.seq))
+                loop, reader = begin(line), SampleReader(line.sensor.card.axis)
+            if row.kind != "cycle":
+                continue
+            if line is None or loop is None or reader is None:
+                raise PatloopError(f"record {row.seq}: a cycle without a start before it")
+            body = decode(row.body)
+            thought, loop = think(line, loop, reader.sample(body["sample"], row.blob))
+            progress(row.seq, total)
+            if from_s is not None and row.time_s < from_s:
+                continue
+            compared += 1
+            again, before = decode(encode(thought)), body["thought"]
+            if encode(again) != encode(before):
+                where = next(iter(_differences("thought", before, again)), "thought")
+                return ReplayReport(identical=False, n_cycles=compared, first_difference=f"record {row.seq}: {where}")
+    return ReplayReport(identical=True, n_cycles=compared, first_difference=None)
+
+
+def _line_of(journal: Journal, start: Row, scratch: Path) -> Line:
+    body = decode(start.body)
+    artefacts = {decode(r.body)["hash"]: r.blob for r in journal.rows(kind="artefact") if r.seq < start.seq}
+    config: LineConfig = LineConfig.model_validate(body["config"])
+    folders = {}
+    for name in ("sensor", "controller"):
+        digest = body.get(f"{name}_hash")
+        if digest is None:
+            continue
+        blob = artefacts.get(digest)
+        if blob is None:
+            raise ConfigError(f"record {start.seq}: the journal does not hold the {name} bundle {digest[:12]}")
+        folders[name] = scratch / name
+        unpack_folder(blob, folders[name])
+    changes: dict[str, Any] = {"sensor": config.sensor.model_copy(update={"bundle": folders["sensor"]})}
+    if config.controller is not None:
+        changes["controller"] = config.controller.model_copy(update={"bundle": folders["controller"]})
+    return compose_config(config.model_copy(update=changes), body["config_hash"])
+
+
+def _differences(where: str, before: Any, after: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(set(before) | set(after)):
+            yield from _differences(f"{where}.{key}", before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for i, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(f"{where}[{i}]", old, new)
+    elif encode(before) != encode(after):
+        yield f"{where}: recorded {before!r}, now {after!r}"
+
+
+__all__ = ["ReplayReport", "replay_journal"]

@@ -1,0 +1,118 @@
+"""The service: cycle after cycle on the line's clock, the watchdog fed by complete ones only, ended in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+from edge.acquire.opcua import OpcUaLine
+from edge.acquire.replay import ReplayEnded
+from edge.cycle import begin, cycle
+from edge.errors import RecorderError
+from edge.line import Line
+from edge.notify import Notifier
+from edge.ports import Actuator, Clock, Source
+from edge.record.recorder import JournalRecorder
+from edge.signals import Acted, Thought
+
+log = logging.getLogger("patloop.service")
+
+
+class LineClock:
+    """Follows the line's own time tag, so that an accelerated line and its controller agree on what a second is."""
+
+    def __init__(self, line: OpcUaLine) -> None:
+        self._line = line
+        self._told_s, self._told_at = 0.0, time.monotonic()
+        self._speed = 1.0
+
+    def now_s(self) -> float:
+        """The line's time as last told, plus what has passed since at normal speed."""
+        return self._told_s + (time.monotonic() - self._told_at)
+
+    async def sleep_until(self, time_s: float) -> None:
+        """Ask the line until its time has come; on a lost link return after about a cycle, to try it again."""
+        while True:
+            asked_at = time.monotonic()
+            told_s = await self._line.line_time_s()
+            if told_s is None:
+                await asyncio.sleep(min(0.25, max(0.0, time_s - self._told_s) / self._speed))
+                return
+            elapsed = asked_at - self._told_at
+            if elapsed > 0.02 and told_s > self._told_s > 0:
+                self._speed = min(max((told_s - self._told_s) / elapsed, 0.1), 1000.0)
+            if told_s != self._told_s:
+                self._told_s, self._told_at = told_s, asked_at
+            if told_s >= time_s:
+                return
+            await asyncio.sleep(min(max(0.8 * (time_s - told_s) / self._speed, 0.001), 0.5))
+
+
+async def serve(
+    line: Line,
+    source: Source,
+    actuator: Actuator | None,
+    recorder: JournalRecorder,
+    clock: Clock,
+    *,
+    notifier: Notifier,
+    stop: asyncio.Event,
+    on_cycle: Callable[[Thought], None] = lambda _: None,
+) -> None:
+    """Run cycles until stop is set or the source ends. A journal that cannot be written stops every write."""
+    loop, acted, number = begin(line), Acted("none"), 0
+    cycle_s = line.config.line.cycle_s
+    due_s = clock.now_s()
+    notifier.ready()
+    while not stop.is_set():
+        try:
+            thought, loop, acted = await cycle(line, loop, number, acted, source, actuator, recorder, clock)
+            number += 1
+            notifier.status(_status(thought))
+            on_cycle(thought)
+        except ReplayEnded:
+            break
+        except RecorderError as error:
+            # Nothing was sent, for nothing could be recorded: the PLC misses our heartbeat and goes local by itself.
+            log.error("the journal cannot be written, holding: %s", error)
+            notifier.status(f"HOLD: journal: {error}")
+        notifier.watchdog()
+        due_s = max(due_s + cycle_s, cycle_s * math.floor(clock.now_s() / cycle_s))
+        await _sleep(clock, due_s, stop)
+    if actuator is not None and loop.handshake.session_id:
+        await actuator.write((("Apc.Request", 0.0), ("Apc.ModeRequest", 0.0), ("Apc.HeartbeatIn", 0.0)))
+
+
+async def _sleep(clock: Clock, due_s: float, stop: asyncio.Event) -> None:
+    nap = asyncio.ensure_future(clock.sleep_until(due_s))
+    ended = asyncio.ensure_future(stop.wait())
+    _, waiting = await asyncio.wait({nap, ended}, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    if nap.done() and not nap.cancelled():
+        nap.result()  # an error in the clock is an error of the service
+
+
+def start_body(line: Line) -> dict[str, object]:
+    """What the journal says of a start: versions, hashes and the whole configuration."""
+    packages = ("patloop", "numpy", "casadi", "daqp", "onnxruntime", "asyncua")
+    return {
+        "line": line.config.line.name,
+        "mode": line.config.line.start_mode,
+        "software": f"patloop {version('patloop')}",
+        "versions": {name: version(name) for name in packages},
+        "config_hash": line.config_hash,
+        "sensor_hash": line.sensor.bundle_hash,
+        "controller_hash": None if line.control is None else line.control.bundle.bundle_hash,
+        "config": line.config.model_dump(mode="json"),
+    }
+
+
+def _status(thought: Thought) -> str:
+    held = " (holding)" if thought.command.holding and thought.command.reasons else ""
+    return f"{thought.mode.value}{held}, {len(thought.alarms)} alarms"

@@ -1,0 +1,92 @@
+"""readings -> what they mean for control: target, feeders, limits, and whether all that is needed is fresh."""
+
+from __future__ import annotations
+
+import math
+
+from control.guard import Permission
+from control.settings import ControlSettings
+from control.signals import Envelope, Estimate, FeederReading, Quality, Reading, Target
+from edge.signals import Acted, Link, Scan
+
+RECIPE = ("Recipe.ApiPct", "Recipe.ThroughputKgH", "Recipe.TabletWeightMg")
+
+
+def reading(scan: Scan, tag: str) -> Reading:
+    """The tag's reading; a bad one that says so when the line did not give it."""
+    found = scan.readings.get(tag)
+    return found if found is not None else Reading(math.nan, scan.time_s, Quality.BAD, f"{tag} is not there")
+
+
+def usable(value: Reading) -> bool:
+    """Whether a number may be built on: not bad, and finite."""
+    return value.quality is not Quality.BAD and math.isfinite(value.value)
+
+
+def target(scan: Scan) -> Target | None:
+    """What the recipe asks for; None when it cannot be read."""
+    values = [reading(scan, tag) for tag in RECIPE]
+    if not all(usable(v) and v.value > 0 for v in values):
+        return None
+    return Target(*(v.value for v in values))
+
+
+def feeders(settings: ControlSettings, scan: Scan) -> dict[str, FeederReading]:
+    """The feeders' readings by setpoint name; a feeder whose 'volumetric' flag is unknown counts as blind."""
+    found = {}
+    for mv in settings.mv:
+        if mv.role == "force":
+            continue
+        blind = reading(scan, f"{mv.name}.Volumetric")
+        found[mv.name] = FeederReading(
+            flow_kg_h=reading(scan, f"{mv.name}.PV"),
+            hopper_kg=reading(scan, f"{mv.name}.HopperKg"),
+            screw_rpm=reading(scan, f"{mv.name}.ScrewRpm"),
+            volumetric=not usable(blind) or blind.value != 0,
+        )
+    return found
+
+
+def working(settings: ControlSettings, scan: Scan) -> dict[str, float]:
+    """The setpoints the PLC works with, read back; NaN where unknown."""
+    found = {mv.name: reading(scan, f"{mv.name}.SP_Working") for mv in settings.mv}
+    return {name: value.value if usable(value) else math.nan for name, value in found.items()}
+
+
+def envelopes(settings: ControlSettings, scan: Scan) -> dict[str, Envelope]:
+    """Own limits and the PLC's, whichever is tighter; what the PLC does not tell is left to our own."""
+    found = {}
+    for mv in settings.mv:
+        plc = {key: reading(scan, f"{mv.name}.{key}") for key in ("SP_LoLim", "SP_HiLim", "SP_RateLim", "DevLimit")}
+        low = max(mv.low, plc["SP_LoLim"].value) if usable(plc["SP_LoLim"]) else mv.low
+        high = min(mv.high, plc["SP_HiLim"].value) if usable(plc["SP_HiLim"]) else mv.high
+        rate = min(mv.rate_per_s, plc["SP_RateLim"].value) if usable(plc["SP_RateLim"]) else mv.rate_per_s
+        if usable(plc["DevLimit"]):
+            rate = min(rate, plc["DevLimit"].value / settings.cycle_s)
+        free = scan.readings.get(f"{mv.name}.Available")
+        available = free is None or (usable(free) and free.value != 0)
+        found[mv.name] = Envelope(low, max(low, high), rate, available)
+    return found
+
+
+def freshness(settings: ControlSettings, scan: Scan, estimate: Estimate | None, acted: Acted) -> Permission:
+    """Whether everything that a move rests on is there, good and fresh; the first thing that is not is named."""
+    if scan.link is Link.LOST:
+        return Permission(given=False, reason=f"no connection to the line: {scan.reason}")
+    if acted.outcome == "unknown":
+        return Permission(given=False, reason="the fate of the last write is not known")
+    needed = [*RECIPE, *(f"{mv.name}.SP_Working" for mv in settings.mv)]
+    for name, feeder in feeders(settings, scan).items():
+        if not feeder.volumetric:
+            needed.append(f"{name}.PV")
+    for tag in needed:
+        value = reading(scan, tag)
+        if value.quality is not Quality.GOOD or not math.isfinite(value.value):
+            why = value.reason or ("not finite" if value.quality is Quality.GOOD else value.quality.value)
+            return Permission(given=False, reason=f"{tag}: {why}")
+    if settings.controller.name != "ratio":
+        if estimate is None:
+            return Permission(given=False, reason="no NIR estimate yet")
+        if estimate.quality is Quality.BAD:
+            return Permission(given=False, reason=f"NIR: {estimate.reason}")
+    return Permission(given=True)
