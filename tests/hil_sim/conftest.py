@@ -1,0 +1,8 @@
+"""Lets the tests here share hil_hand (a hand-driven controller) and hil_wire (a served rig)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
