@@ -1,0 +1,94 @@
+"""card.toml -> Card: what a model bundle says of itself."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from soft_sensors.errors import BundleError
+from soft_sensors.signals import FloatArray
+
+FORMAT = 1
+CONCENTRATION = "concentration"
+AMOUNT_VIA_MASS = "amount per tablet via mass"
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A calibration sample that the fit left out, and why."""
+
+    sample_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the model is, where it holds and on what evidence.
+
+    axis [n_channels] in axis_unit; value, half_width, rmsecv, rmsecv_null in unit (with target AMOUNT_VIA_MASS the
+    graph gives amount per unit of mass, and so do these). half_width: of the 90 % prediction interval. t2_limit,
+    q_limit: above is uncertain, above refuse_factor times the limit is bad. intensity_low, intensity_high: allowed
+    mean of a spectrum; saturation: largest allowed channel; flat_run: the run of equal channels that means clipping.
+    skill: 1 - (rmsecv / rmsecv_null)^2, over the mean of the other samples; <= 0 means no evidence.
+    """
+
+    format: int
+    name: str
+    cqa: str
+    unit: str
+    target: str
+    axis_unit: str
+    axis: FloatArray
+    input_type: str
+    pretreatment: str
+    window_low: float
+    window_high: float
+    n_latent: int
+    half_width: float
+    t2_limit: float
+    q_limit: float
+    refuse_factor: float
+    intensity_low: float
+    intensity_high: float
+    saturation: float
+    flat_run: int
+    n_samples: int
+    n_groups: int
+    grouping: str
+    reference_low: float
+    reference_high: float
+    rmsecv: float
+    rmsecv_null: float
+    skill: float
+    evidence: str
+    seed: int
+    software: str
+    excluded: tuple[Excluded, ...] = ()
+
+
+def read_card(text: str, where: str) -> Card:
+    """The card in a TOML text; BundleError, naming where, when it is not a card of this format."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BundleError(f"{where}: not valid TOML ({error}); make the bundle again") from error
+    if table.get("format") != FORMAT:
+        raise BundleError(f"{where}: card format {table.get('format')} is not {FORMAT}; calibrate again")
+    missing = sorted({f.name for f in fields(Card)} - {"excluded"} - table.keys())
+    unknown = sorted(table.keys() - {f.name for f in fields(Card)})
+    if missing or unknown:
+        raise BundleError(f"{where}: missing {missing}, unknown {unknown}; make the bundle again")
+    return _card(table, where)
+
+
+def _card(table: Mapping[str, Any], where: str) -> Card:
+    try:
+        left_out = tuple(Excluded(str(e["sample_id"]), str(e["reason"])) for e in table.get("excluded", ()))
+        plain = {key: value for key, value in table.items() if key not in ("axis", "excluded")}
+        return Card(axis=np.array(table["axis"], dtype=np.float64), excluded=left_out, **plain)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{where}: {error}; make the bundle again") from error
