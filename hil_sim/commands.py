@@ -30,8 +30,12 @@ def hil() -> None:
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Seed of all randomness.")
 @click.option("--state", default=Path("out/hil"), show_default=True, type=click.Path(path_type=Path, file_okay=False),
               help="Folder for certificates and accounts (made on first run).")
+@click.option("--await-controller", default=0.0, show_default=True, type=click.FloatRange(min=0),
+              help="Wall seconds that line time stands still for a first controller heartbeat.")
 @click.option("--hours", default=None, type=click.FloatRange(min=0, min_open=True), help="Stop after these line hours.")
-def serve(line_file: Path, scenario: str, speed: float, seed: int, state: Path, hours: float | None) -> None:
+def serve(
+    line_file: Path, scenario: str, speed: float, seed: int, state: Path, await_controller: float, hours: float | None
+) -> None:
     """Serve the simulated line of LINE.toml over OPC UA until interrupted or the scenario's hours are over.
 
     \b
@@ -49,7 +53,9 @@ def serve(line_file: Path, scenario: str, speed: float, seed: int, state: Path, 
         played = load_scenario(scenario)
         if hours is not None:
             played = played.model_copy(update={"hours": hours})
-        serve_with_progress(endpoint, played, seed=seed, speed=speed, state=state)
+        serve_with_progress(
+            endpoint, played, seed=seed, speed=speed, state=state, await_controller_s=await_controller
+        )
     except (EndpointError, ScenarioError, ParameterError) as error:
         raise WrongInput(str(error)) from error
 

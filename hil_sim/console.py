@@ -20,12 +20,14 @@ from hil_sim.server import serve_rig
 MODES = ("LOCAL", "ADVISORY", "REMOTE", "SHED")
 
 
-def serve_with_progress(endpoint: Endpoint, scenario: Scenario, *, seed: int, speed: float, state: Path) -> None:
+def serve_with_progress(
+    endpoint: Endpoint, scenario: Scenario, *, seed: int, speed: float, state: Path, await_controller_s: float = 0.0
+) -> None:
     """Serve until the scenario is over or a signal comes; raises EndpointError when the port is taken."""
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # each failed client would be a traceback on the screen
     rig = Rig(scenario, seed, start_time_s=math.floor(time.time()))
     try:
-        asyncio.run(_serve(rig, endpoint, state, speed))
+        asyncio.run(_serve(rig, endpoint, state, speed, await_controller_s))
     except OSError as error:
         why = error.strerror or str(error)
         raise EndpointError(
@@ -33,7 +35,7 @@ def serve_with_progress(endpoint: Endpoint, scenario: Scenario, *, seed: int, sp
         ) from error
 
 
-async def _serve(rig: Rig, endpoint: Endpoint, state: Path, speed: float) -> None:
+async def _serve(rig: Rig, endpoint: Endpoint, state: Path, speed: float, await_controller_s: float) -> None:
     ready, stop = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -50,4 +52,7 @@ async def _serve(rig: Rig, endpoint: Endpoint, state: Path, speed: float) -> Non
             note = f"{now.elapsed_s / 60.0:6.1f} min  API {truth.api_lc_pct:6.2f} % of target  {mode}"
             progress.update(task, completed=now.elapsed_s / 60.0, note=note)
 
-        await serve_rig(rig, endpoint, state, ready=ready, stop=stop, speed=speed, on_tick=show)
+        await serve_rig(
+            rig, endpoint, state, ready=ready, stop=stop, speed=speed, await_controller_s=await_controller_s,
+            on_tick=show,
+        )  # fmt: skip

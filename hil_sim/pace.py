@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from hil_sim.rig import Rig
@@ -22,7 +23,7 @@ class Pace:
         self.patience_s = patience_s
         self._beat = asyncio.Event()
         self._beat_time_s = -1e18
-        self._last_beat = -1
+        self._last_beat = 0
         self._gave_up = False
         self._due = 0.0
 
@@ -34,6 +35,14 @@ class Pace:
             self._beat_time_s = rig.time_s
             self._gave_up = False
             self._beat.set()
+
+    async def first_beat(self, patience_s: float) -> None:
+        """Stand still until a controller's first heartbeat, at most patience_s of wall time."""
+        if self._last_beat > 0 or patience_s <= 0.0:
+            return
+        self._beat.clear()
+        with contextlib.suppress(TimeoutError):  # nobody came: the line runs without a controller
+            await asyncio.wait_for(self._beat.wait(), patience_s)
 
     async def turn(self, rig: Rig, tick_s: float, clock: Callable[[], float]) -> None:
         """Wait until the next tick of tick_s may run; clock: monotonic wall seconds."""

@@ -26,7 +26,10 @@ STEP_S = 0.5
 
 
 class TagAttributes:
-    """Attribute service whose writes from outside go to the rig, one status a tag; all else is the stack's own."""
+    """Attribute service whose writes from outside go to the rig, one status a tag; all else is the stack's own.
+
+    The stack's pre-write callback can only refuse a whole call; a PLC answers tag by tag (and says "clamped").
+    """
 
     def __init__(self, inner: AttributeService, line: LineServer) -> None:
         self._inner = inner
@@ -145,17 +148,19 @@ async def serve_rig(
     stop: asyncio.Event,
     speed: float = 1.0,
     patience_s: float = 1.0,
+    await_controller_s: float = 0.0,
     on_tick: Callable[[Rig], None] | None = None,
 ) -> None:
     """Serve a rig until `stop` is set or its scenario is over; `ready` is set once clients can connect.
 
-    state: folder of certificates and accounts (made on first run, see credentials). Raises OSError when the port is
-    taken.
+    state: folder of certificates and accounts (made on first run, see credentials); await_controller_s: how long line
+    time stands still, wall seconds, for a first controller heartbeat. Raises OSError when the port is taken.
     """
     server = LineServer(rig, endpoint, server_credentials(state, endpoint.host), Pace(speed, patience_s=patience_s))
     await server.start()
     try:
         ready.set()
+        await server.pace.first_beat(await_controller_s)
         await server.run(stop, on_tick)
     finally:
         await server.close()

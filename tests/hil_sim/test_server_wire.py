@@ -14,6 +14,7 @@ from hil_wire import make_client_certificate, play, read, served, write
 
 from hil_sim.credentials import server_credentials
 from hil_sim.endpoint import EndpointError, load_endpoint
+from hil_sim.pace import Pace
 from hil_sim.rig import Rig
 from hil_sim.scenario import Scenario, load_scenario
 from hil_sim.tags import TAGS
@@ -241,6 +242,22 @@ def test_line_waits_for_a_live_controller_but_not_for_a_dead_one(tmp_path):
             assert rig.plc.authority.watchdog_ok is False
             stop.set()
             await running
+
+    play(story())
+
+
+def test_line_time_stands_still_for_a_first_heartbeat(tmp_path):
+    async def story():
+        rig = nominal()
+        async with served(rig, tmp_path) as line, await line.client("edge") as edge:
+            waiting = asyncio.create_task(line.server.pace.first_beat(60.0))
+            await write(edge, [("Apc.ModeRequest", 1, V.UInt16)])
+            assert waiting.done() is False
+            await write(edge, [("Apc.HeartbeatIn", 1, V.UInt32)])
+            await asyncio.wait_for(waiting, 5.0)
+            await line.server.pace.first_beat(60.0)
+        pace = Pace(1.0)
+        await pace.first_beat(0.01)
 
     play(story())
 
