@@ -74,3 +74,7 @@ def main() -> None:
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         sys.exit(error.exit_code if error.exit_code != 1 else 2)
+
+
+if __name__ == "__main__":
+    main()

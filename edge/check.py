@@ -62,7 +62,9 @@ async def _online(line: Line, remote: OpcUaLine) -> list[Checked]:
         axis, card = scan.spectrum.axis, line.sensor.card
         same = len(axis) == len(card.axis) and bool(np.allclose(axis, card.axis, rtol=0, atol=1e-6))
         same = same and scan.spectrum.axis_unit == card.axis_unit
-        found.append(Checked(same, f"analyser axis: {len(axis)} channels in {scan.spectrum.axis_unit}, model {card.name}"))
+        found.append(
+            Checked(same, f"analyser axis: {len(axis)} channels in {scan.spectrum.axis_unit}, model {card.name}")
+        )
     else:
         found.append(Checked(fine=False, what="the analyser has given no spectrum yet"))
     return found

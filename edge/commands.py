@@ -19,8 +19,16 @@ from edge.errors import ConfigError, PatloopError, RecorderError
 
 LINE = click.argument("line_file", metavar="LINE.toml", type=click.Path(dir_okay=False, path_type=Path))
 STATE = click.option(
-    "--state", type=click.Path(file_okay=False, path_type=Path), help="state folder (default: the line file's state_dir)"
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="state folder (default: the file's state_dir)",
 )
+
+
+class WrongInputError(click.ClickException):
+    """Input or configuration is wrong: one line, exit code 2."""
+
+    exit_code = 2
 
 
 @contextlib.contextmanager
@@ -29,9 +37,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except PatloopError as error:
-        failure = click.ClickException(str(error))
-        failure.exit_code = 2
-        raise failure from error
+        raise WrongInputError(str(error)) from error
 
 
 @click.command()
@@ -106,7 +112,7 @@ async def _run(line_file: Path, state: Path | None) -> None:
 @LINE
 @STATE
 @click.option("--offline", is_flag=True, help="do not connect: only what can be checked on this machine")
-def check(line_file: Path, state: Path | None, offline: bool) -> None:  # noqa: FBT001
+def check(line_file: Path, state: Path | None, offline: bool) -> None:
     """Is this line ready? Configuration, artefacts, certificates, tags, units and the model's axis.
 
     \b
@@ -174,6 +180,4 @@ def certs(line_file: Path, state: Path | None) -> None:
         config, _ = read_config(line_file)
         certificate = make_certificate((state or config.line.state_dir) / "pki")
     digest = hashlib.sha256(certificate.read_bytes()).hexdigest()
-    click.echo(f"{os.fspath(certificate)}\nSHA-256 {digest}\nPut it into the PLC's trust list; compare the fingerprint.")
-
-
+    click.echo(f"{os.fspath(certificate)}\nSHA-256 {digest}\nPut it into the PLC's trust list.")

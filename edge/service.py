@@ -27,26 +27,24 @@ class LineClock:
 
     def __init__(self, line: OpcUaLine) -> None:
         self._line = line
-        self._told_s, self._told_at = 0.0, time.monotonic()
         self._speed = 1.0
 
     def now_s(self) -> float:
-        """The line's time as last told, plus what has passed since at normal speed."""
-        return self._told_s + (time.monotonic() - self._told_at)
+        """The line's time as last told, plus what has passed since at normal speed; wall time before it told any."""
+        told_s, told_at = self._line.told
+        return time.time() if told_s == 0.0 else told_s + (time.monotonic() - told_at)
 
     async def sleep_until(self, time_s: float) -> None:
         """Ask the line until its time has come; on a lost link return after about a cycle, to try it again."""
         while True:
-            asked_at = time.monotonic()
+            before_s, before_at = self._line.told
             told_s = await self._line.line_time_s()
             if told_s is None:
-                await asyncio.sleep(min(0.25, max(0.0, time_s - self._told_s) / self._speed))
+                await asyncio.sleep(min(0.25, max(0.0, time_s - before_s) / self._speed))
                 return
-            elapsed = asked_at - self._told_at
-            if elapsed > 0.02 and told_s > self._told_s > 0:
-                self._speed = min(max((told_s - self._told_s) / elapsed, 0.1), 1000.0)
-            if told_s != self._told_s:
-                self._told_s, self._told_at = told_s, asked_at
+            elapsed = time.monotonic() - before_at
+            if elapsed > 0.02 and told_s > before_s > 0.0:
+                self._speed = min(max((told_s - before_s) / elapsed, 0.1), 1000.0)
             if told_s >= time_s:
                 return
             await asyncio.sleep(min(max(0.8 * (time_s - told_s) / self._speed, 0.001), 0.5))
@@ -66,7 +64,6 @@ async def serve(
     """Run cycles until stop is set or the source ends. A journal that cannot be written stops every write."""
     loop, acted, number = begin(line), Acted("none"), 0
     cycle_s = line.config.line.cycle_s
-    due_s = clock.now_s()
     notifier.ready()
     while not stop.is_set():
         try:
@@ -81,8 +78,7 @@ async def serve(
             log.error("the journal cannot be written, holding: %s", error)
             notifier.status(f"HOLD: journal: {error}")
         notifier.watchdog()
-        due_s = max(due_s + cycle_s, cycle_s * math.floor(clock.now_s() / cycle_s))
-        await _sleep(clock, due_s, stop)
+        await _sleep(clock, cycle_s * (math.floor(clock.now_s() / cycle_s) + 1), stop)
     if actuator is not None and loop.handshake.session_id:
         await actuator.write((("Apc.Request", 0.0), ("Apc.ModeRequest", 0.0), ("Apc.HeartbeatIn", 0.0)))
 

@@ -52,7 +52,7 @@ class OpcUaLine:
         self._tags = wanted(config)
         self._epoch, self._session_id = 0, 0
         self._attempts, self._retry_at = 0, 0.0
-        self._last_time_s = 0.0
+        self.told = (0.0, time.monotonic())  # the line's time as last told, and when (monotonic)
         self.trouble = ""
 
     async def scan(self) -> Scan:
@@ -62,12 +62,12 @@ class OpcUaLine:
             values = await self._deadline(self._read(self._tags))
         except (LinkLost, SecurityError) as error:
             await self._drop(str(error))
-            return Scan(self._last_time_s, Link.LOST, self._epoch, 0, {}, reason=str(error))
+            return Scan(self._lost_time_s(), Link.LOST, self._epoch, 0, {}, reason=str(error))
         raw = {tag: _raw(value) for tag, value in zip(self._tags, values, strict=True)}
         clock = self._table.clock_tag
         told = raw[clock].value if clock in raw else time.time()
         now_s = float(told) if isinstance(told, int | float) and math.isfinite(told) else time.time()
-        self._last_time_s = now_s
+        self.told = (now_s, time.monotonic())
         return to_scan(self._config, raw, self._axis, now_s=now_s, epoch=self._epoch, session_id=self._session_id)
 
     async def send(self, rows: list[tuple[str, float]]) -> dict[str, str]:
@@ -96,7 +96,16 @@ class OpcUaLine:
         except LinkLost as error:
             await self._drop(str(error))
             return None
-        return float(value.Value.Value) if value.Value is not None else None
+        if value.Value is None or not isinstance(value.Value.Value, int | float):
+            return None
+        told_s = float(value.Value.Value)
+        if told_s != self.told[0]:
+            self.told = (told_s, time.monotonic())
+        return told_s
+
+    def _lost_time_s(self) -> float:
+        told_s, told_at = self.told
+        return time.time() if told_s == 0.0 else told_s + (time.monotonic() - told_at)
 
     async def units(self) -> dict[str, str]:
         """The engineering unit that the server declares for each setpoint, where it does (display name, Part 8)."""

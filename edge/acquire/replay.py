@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-from soft_sensors.errors import SensorError
-from soft_sensors.read.csv import SpectraTable, read_spectra
-
 from edge.config import LineConfig
 from edge.errors import ConfigError
 from edge.signals import Link, Scan
+from soft_sensors.errors import SensorError
+from soft_sensors.read import SpectraTable, read_spectra
 from soft_sensors.signals import Spectrum
 
 

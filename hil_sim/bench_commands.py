@@ -1,0 +1,83 @@
+"""`patloop bench`: closed-loop figures over scenarios, controllers and seeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+CONTROLLERS = ("ratio", "pid", "mpc")
+
+
+@click.command()
+@click.argument("line_file", metavar="LINE.toml", type=click.Path(path_type=Path))
+@click.option("--scenario", "scenarios", multiple=True, default=("nominal",), help="name or .toml file; repeatable")
+@click.option(
+    "--controller", "controllers", multiple=True, type=click.Choice(CONTROLLERS), help="repeatable; default all"
+)
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(min=1), help="how many seeds, from 1")
+@click.option("--hours", type=click.FloatRange(min=0.2), help="line hours a run (default: the scenario's)")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="processes")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="folder for the results")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="rows as JSON")
+def bench(
+    line_file: Path,
+    scenarios: tuple[str, ...],
+    controllers: tuple[str, ...],
+    seeds: int,
+    hours: float | None,
+    jobs: int,
+    out: Path,
+    json_file: Path | None,
+) -> None:
+    """Play scenarios in lock-step, faster than real time, and print the figures on true values.
+
+    \b
+    Example:
+      patloop bench deploy/lines/cdc_ref_1.toml --scenario hidden_loss --seeds 20 --jobs 2 --out out/bench
+    """
+    from edge.commands import told as errors_told
+    from edge.errors import ConfigError
+    from hil_sim.campaign import Job, run_jobs
+    from hil_sim.scenario import ScenarioError, load_scenario
+    from hil_sim.summary import markdown, table
+
+    with errors_told():
+        try:
+            for scenario in scenarios:
+                load_scenario(scenario)
+        except ScenarioError as error:
+            raise ConfigError(str(error)) from error
+        chosen = controllers or CONTROLLERS
+        plan = [Job(line_file, s, c, seed, hours) for s in scenarios for c in chosen for seed in range(1, seeds + 1)]
+        with Progress(console=Console(stderr=True)) as progress:
+            bar = progress.add_task(f"{len(plan)} runs", total=len(plan))
+
+            def told(job: Job) -> None:
+                progress.update(bar, advance=1, description=f"{job.scenario} {job.controller} seed {job.seed}")
+
+            rows = run_jobs(plan, jobs, told)
+    out.mkdir(parents=True, exist_ok=True)
+    lines = table(rows)
+    (out / "kpi.md").write_text(markdown(lines) + "\n")
+    text = json.dumps(rows, indent=1)
+    (out / "kpi.json").write_text(text)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(text)
+    show(lines)
+    click.echo(f"rows: {json_file or out / 'kpi.json'}; table: {out / 'kpi.md'}")
+
+
+def show(lines: list[list[str]]) -> None:
+    """Print a table of figures."""
+    grid = Table(title="true values; mean ± 95 % interval over seeds", title_justify="left")
+    for i, name in enumerate(lines[0]):
+        grid.add_column(name, justify="left" if i < 2 else "right")
+    for line in lines[1:]:
+        grid.add_row(*line)
+    Console(width=180).print(grid)
