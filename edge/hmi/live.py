@@ -173,6 +173,11 @@ def scale_of(thought: Mapping[str, Any]) -> float:
 def _point(time_s: float, thought: Mapping[str, Any], scale: float) -> Point:
     estimate, belief = thought.get("estimate") or {}, thought.get("belief") or {}
     bad = estimate.get("quality", "bad") == "bad"
-    seen = [math.nan if bad else scale * estimate.get(key, math.nan) for key in ("value", "lower", "upper")]
     lost = belief.get("quality", "bad") == "bad"
-    return Point(time_s, *seen, math.nan if lost else scale * belief.get("api_pct", math.nan))
+    return Point(
+        time_s,
+        estimate=math.nan if bad else scale * estimate["value"],
+        lower=math.nan if bad else scale * estimate["lower"],
+        upper=math.nan if bad else scale * estimate["upper"],
+        belief=math.nan if lost else scale * belief["api_pct"],
+    )
