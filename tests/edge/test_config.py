@@ -1,0 +1,72 @@
+"""A line file is refused with one line that names the key and the mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.config import parse_config, read_config
+from edge.errors import ConfigError
+
+LINES = Path(__file__).parents[2] / "deploy" / "lines"
+TEXT = (LINES / "cdc_ref_1.toml").read_text()
+
+
+@pytest.mark.parametrize("path", sorted(LINES.glob("*.toml")), ids=lambda p: p.name)
+def test_every_shipped_line_file_reads(path: Path) -> None:
+    config, digest = read_config(path)
+    assert config.line.name
+    assert len(digest) == 64
+    assert config.sensor.bundle.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("cycle_s = 5.0", "cycle_s = 5.0\ncycel_s = 1.0", ["line.cycel_s", "not a key that patloop knows"]),
+        ("cycle_s = 5.0", "cycle_s = -1.0", ["line.cycle_s"]),
+        ("cycle_s = 5.0", "cycle_s = inf", ["line.cycle_s"]),
+        ('name = "CDC-REF-1"\n', "", ["line.name", "missing"]),
+        ('start_mode = "advise"', 'start_mode = "closed"', ["start_mode", "person closes the loop"]),
+        ('mode_ceiling = "closed"', 'mode_ceiling = "monitor"', ["start_mode", "above mode_ceiling"]),
+        ('url = "opc.tcp', 'url = "http', ["opcua.url"]),
+        ("low = 0.5\nhigh = 4.5", "low = 5.0\nhigh = 4.5", ["FeederApi", "low 5.0 is not below high 4.5"]),
+        ('unit = "kg/h"\nlow = 0.5', 'unit = "g/min"\nlow = 0.5', ["mv.0.unit", "kg/h"]),
+        ("trim_cap_pct = 5.0\n", "", ["FeederApi", "trim_cap_pct"]),
+        ("FeederMcc = 0.6067415730337079", "FeederMcc = 0.5", ["filler_split adds up to"]),
+        ("role = \"force\"", "role = \"filler\"", ["MainForce", "trim_cap_pct"]),
+        ('[controller]\nname = "mpc"', '[controller]\nname = "lqr"', ["controller.name"]),
+        ("[diversion]", "[diversions]", ["diversions"]),
+        ("blender_kg = 0.62", "blender_kg = nan", ["plant.blender_kg"]),
+        ("[line]", "[line", ["not valid TOML"]),
+    ],
+)
+def test_a_wrong_line_file_is_refused_by_name(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in TEXT, "the test's premise"
+    file = tmp_path / "line.toml"
+    file.write_text(TEXT.replace(old, new, 1))
+    with pytest.raises(ConfigError) as refused:
+        read_config(file)
+    said = str(refused.value)
+    assert "\n" not in said
+    assert str(file) in said
+    for word in words:
+        assert word in said
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path / "nothing.toml")
+
+
+def test_a_watched_line_needs_no_controller_but_may_not_steer() -> None:
+    watched = {
+        "line": {"name": "x", "cycle_s": 1.0, "mode_ceiling": "advise", "state_dir": "v"},
+        "analyser": {"kind": "replay", "spectra": "s.csv", "max_age_s": 5.0},
+        "sensor": {"bundle": "b"},
+    }
+    with pytest.raises(ConfigError, match="must be 'monitor'"):
+        parse_config(watched, Path("line.toml"))
+    watched["line"] = {**watched["line"], "mode_ceiling": "monitor", "start_mode": "monitor"}  # type: ignore[dict-item]
+    assert parse_config(watched, Path("line.toml")).control() is None
