@@ -78,12 +78,12 @@ def test_nothing_in_the_repository_points_to_a_particular_machine() -> None:
 
 def test_every_command_is_there_with_an_example() -> None:
     points = {p.name: p for p in entry_points(group="patloop.commands")}
-    assert {"demo", "run", "check", "sensor", "control", "hil", "bench", "journal", "replay", "hmi", "user"} <= set(points)
+    assert {"demo", "run", "check", "sensor", "control", "hil", "bench", "journal", "replay", "hmi", "user"} <= set(
+        points
+    )
     for name, point in points.items():
         command = point.load()
         subs = getattr(command, "commands", {}) or {name: command}
         for sub in subs.values():
             assert sub.help, f"{name} {sub.name} has no help"
             assert "Example" in (sub.help or "") or "Example" in (command.help or ""), f"{name} {sub.name}: no example"
-
-

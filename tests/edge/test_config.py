@@ -35,7 +35,7 @@ def test_every_shipped_line_file_reads(path: Path) -> None:
         ('unit = "kg/h"\nlow = 0.5', 'unit = "g/min"\nlow = 0.5', ["mv.0.unit", "kg/h"]),
         ("trim_cap_pct = 5.0\n", "", ["FeederApi", "trim_cap_pct"]),
         ("FeederMcc = 0.6067415730337079", "FeederMcc = 0.5", ["filler_split adds up to"]),
-        ("role = \"force\"", "role = \"filler\"", ["MainForce", "trim_cap_pct"]),
+        ('role = "force"', 'role = "filler"', ["MainForce", "trim_cap_pct"]),
         ('[controller]\nname = "mpc"', '[controller]\nname = "lqr"', ["controller.name"]),
         ("[diversion]", "[diversions]", ["diversions"]),
         ("blender_kg = 0.62", "blender_kg = nan", ["plant.blender_kg"]),

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+import uvicorn
 from argon2 import PasswordHasher
 
 from control.signals import Belief, Command, Decision, LabResult, Mode, Reading, Target
 from edge.config import read_config
+from edge.hmi.app import create_app
 from edge.people import passwords
 from edge.record.canonical import encode
 from edge.record.journal import Journal
@@ -119,3 +125,45 @@ def shift(tmp_path: Path) -> Iterator[Shift]:
     shift = Shift(tmp_path / "journal.sqlite")
     yield shift
     shift.journal.close()
+
+
+class House:
+    """The page served for real; browse gives a new visitor."""
+
+    def __init__(self, shift: Shift, people: Path) -> None:
+        self.app = create_app(shift.path, people, "CDC-REF-1")
+        self.page = next(r.endpoint.__self__ for r in self.app.routes if getattr(r, "path", "") == "/live")
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=1))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
+        self._thread.start()
+        self._visitors: list[httpx.Client] = []
+        while not self._server.started:
+            time.sleep(0.01)
+
+    def browse(self) -> httpx.Client:
+        self._visitors.append(httpx.Client(base_url=self.url, follow_redirects=False))
+        return self._visitors[-1]
+
+    def close(self) -> None:
+        for visitor in self._visitors:
+            visitor.close()
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+@pytest.fixture
+def people(shift: Shift) -> Path:
+    return shift.path.with_name("people.db")
+
+
+@pytest.fixture
+def house(shift: Shift, people: Path) -> Iterator[House]:
+    """The page of a line that runs in advise and sees API go missing."""
+    shift.start()
+    shift.loss_pct = 3.6
+    shift.run(3)
+    house = House(shift, people)
+    yield house
+    house.close()
