@@ -1,0 +1,125 @@
+"""calibration -> figures for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from soft_sensors.calibrate.fit import Calibration
+
+BLUE, RED, GREY, ORANGE = "#1f5f8b", "#c0392b", "#8a8f94", "#d98a1f"
+
+
+def all_figures(made: Calibration) -> dict[str, bytes]:
+    """PNG bytes by name, in the report's order."""
+    drawn: dict[str, tuple[Callable[[Calibration, Axes], None], float]] = {
+        "predicted": (_predicted, 5.4), "latent_variables": (_latent, 4.2), "coefficients": (_coefficients, 4.2),
+        "distances": (_distances, 4.6), "residuals": (_residuals, 4.2),
+    }
+    return {name: _png(draw, made, height) for name, (draw, height) in drawn.items()}
+
+
+def _png(draw: Callable[[Calibration, Axes], None], made: Calibration, height: float) -> bytes:
+    figure = Figure(figsize=(7.0, height), layout="constrained", dpi=130)
+    axes = figure.add_subplot()
+    draw(made, axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    picture = BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _of_unit(made: Calibration, text: str) -> str:
+    return f"{text} ({made.card.unit})" if made.card.unit else text
+
+
+def _label_left_out(made: Calibration, axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    left_out = np.flatnonzero(~made.keep)
+    if left_out.size:
+        axes.plot(x[left_out], y[left_out], "D", color=RED, ms=5.5, label="left out of the fit")
+    for k in left_out:
+        axes.annotate(made.samples.sample_ids[k], (x[k], y[k]), xytext=(6, 4), textcoords="offset points",
+                      fontsize=8, color=RED)
+
+
+def _predicted(made: Calibration, axes: Axes) -> None:
+    y, p, card = made.samples.reference, made.predicted, made.card
+    low, high = min(y.min(), p.min()), max(y.max(), p.max())
+    room = 0.05 * (high - low)
+    line = np.array([low - room, high + room])
+    axes.fill_between(line, line - card.half_width, line + card.half_width, color=BLUE, alpha=0.12, lw=0,
+                      label=f"90 % interval, ±{card.half_width:.3g}")
+    axes.plot(line, line, color=GREY, lw=1)
+    axes.plot(y[made.keep], p[made.keep], "o", ms=4, color=BLUE, alpha=0.75, mew=0, label="held-out sample")
+    _label_left_out(made, axes, y, p)
+    axes.set(xlabel=_of_unit(made, "Reference"), ylabel=_of_unit(made, "Predicted, sample held out"),
+             xlim=line, ylim=line,
+             title=f"{card.cqa}: RMSECV {card.rmsecv:.3g} (mean alone {card.rmsecv_null:.3g})")
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _latent(made: Calibration, axes: Axes) -> None:
+    chosen = made.recipe.name
+    others = [name for name in made.curves if name != chosen]
+    for k, name in enumerate(others):
+        curve = made.curves[name]
+        axes.plot(np.arange(1, len(curve) + 1), curve, color=GREY, lw=0.8, alpha=0.6,
+                  label="other pre-treatments" if k == 0 else None)
+    curve = made.curves[chosen]
+    axes.plot(np.arange(1, len(curve) + 1), curve, "-o", ms=4, color=BLUE, lw=1.8, label=chosen)
+    n = made.card.n_latent
+    axes.plot(n, curve[n - 1], "o", ms=12, mfc="none", mec=RED, mew=1.8, label=f"chosen: {n}")
+    axes.axhline(made.card.rmsecv_null, color=ORANGE, ls="--", lw=1.2, label="mean of the others (null model)")
+    axes.set(xlabel="Latent variables", ylabel=_of_unit(made, "RMSECV"), ylim=(0, 1.15 * made.card.rmsecv_null),
+             title="Fewest latent variables within one standard error of the best")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _coefficients(made: Calibration, axes: Axes) -> None:
+    margin = made.recipe.margin
+    channels = slice(made.window.start + margin, made.window.stop - margin)
+    x = made.samples.axis[channels]
+    coefficients = np.ravel(made.pipeline[-1].coef_)
+    spectrum = axes.twinx()
+    spectrum.plot(x, made.samples.spectra[made.keep].mean(axis=0)[channels], color=ORANGE, lw=1.2)
+    spectrum.set_ylabel("Mean spectrum", color=ORANGE)
+    spectrum.spines[["top"]].set_visible(False)
+    axes.plot(x, coefficients, color=BLUE, lw=1.4)
+    axes.axhline(0, color=GREY, lw=0.8)
+    axes.set_zorder(spectrum.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    axes.set_ylabel("Coefficient on the pre-treated spectrum", color=BLUE)
+    axes.set(xlabel=f"Axis ({made.card.axis_unit.replace('cm-1', 'cm⁻¹')})",
+             title=f"What the model looks at ({made.recipe.name}, {made.card.n_latent} latent variables)")
+
+
+def _distances(made: Calibration, axes: Axes) -> None:
+    card = made.card
+    t2, q = made.t2 / card.t2_limit, made.q / card.q_limit
+    axes.loglog(t2[made.keep], q[made.keep], "o", ms=4, color=BLUE, alpha=0.75, mew=0, label="held-out sample")
+    _label_left_out(made, axes, t2, q)
+    for factor, colour, text in ((1.0, ORANGE, "limit: uncertain beyond"), (card.refuse_factor, RED, "refused beyond")):
+        axes.axhline(factor, color=colour, ls="--", lw=1.2, label=text)
+        axes.axvline(factor, color=colour, ls="--", lw=1.2)
+    axes.set(xlabel="T² over its limit", ylabel="Q over its limit", title="Inside the model (T²) and off it (Q)")
+    axes.legend(frameon=False, fontsize=9, loc="best")
+
+
+def _residuals(made: Calibration, axes: Axes) -> None:
+    residual = made.predicted - made.samples.reference
+    rows = np.arange(1, residual.size + 1)
+    half = made.card.half_width
+    axes.axhspan(-half, half, color=BLUE, alpha=0.12, lw=0, label="90 % interval")
+    axes.axhline(0, color=GREY, lw=1)
+    axes.plot(rows[made.keep], residual[made.keep], "o", ms=4, color=BLUE, alpha=0.75, mew=0, label="held-out sample")
+    _label_left_out(made, axes, rows, residual)
+    axes.set(xlabel="Sample, in the order of the table", ylabel=_of_unit(made, "Predicted minus reference"),
+             title="Residuals of held-out samples")
+    axes.legend(frameon=False, fontsize=9)

@@ -1,0 +1,170 @@
+"""samples + intent -> calibration: the whole offline procedure, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.pipeline import Pipeline
+
+from soft_sensors.calibrate import limits, outliers, pls1, select, windows
+from soft_sensors.calibrate.folds import Folding, IntArray
+from soft_sensors.calibrate.pretreatment import Recipe, steps, treat, usable
+from soft_sensors.calibrate.select import BoolArray, Choice, Progress
+from soft_sensors.card import FORMAT, Card
+from soft_sensors.errors import CalibrationError
+from soft_sensors.signals import FloatArray
+
+FEWEST_SAMPLES = 8
+ROUNDS = 5  # of choosing and looking for suspects; it settles after two or three
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is known: spectra [n, channels] on axis, finite; reference [n] in the model's unit; who belongs together."""
+
+    sample_ids: tuple[str, ...]
+    axis: FloatArray
+    spectra: FloatArray
+    reference: FloatArray
+    folding: Folding
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is wanted, copied onto the card; axis_range: the part of the axis to use (None: found from the spectra)."""
+
+    name: str
+    cqa: str
+    unit: str
+    target: str
+    axis_unit: str
+    axis_range: tuple[float, float] | None = None
+    input_type: str = "float64"
+    refuse_factor: float = 3.0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The fitted model (a scikit-learn pipeline on whole spectra), its card, and the evidence, sample by sample.
+
+    predicted [n]: by nested cross-validation; t2, q [n]: held out; suspect, outlying, keep [n]: flags;
+    curves: rmsecv by number of latent variables for each pre-treatment.
+    """
+
+    card: Card
+    pipeline: Any
+    recipe: Recipe
+    window: slice
+    samples: Samples
+    predicted: FloatArray
+    t2: FloatArray
+    q: FloatArray
+    suspect: BoolArray
+    outlying: BoolArray
+    keep: BoolArray
+    curves: Mapping[str, FloatArray]
+
+
+def calibrate(samples: Samples, intent: Intent, progress: Progress = lambda _: None) -> Calibration:
+    """Choose, fit, bound and judge a model; CalibrationError when the samples do not allow one.
+
+    Deterministic: the same samples and intent give the same calibration on the same machine.
+    """
+    _check(samples)
+    window = _window(samples, intent)
+    recipes = usable(window.stop - window.start)
+    progress(f"pre-treating {len(samples.reference)} spectra in {len(recipes)} ways")
+    treated = {r: pls1.compress(treat(r, window, samples.spectra)) for r in recipes}
+    choice, suspect, outlying, t2, q = _settle(treated, samples, progress)
+    keep = ~(suspect | outlying)
+    folding = samples.folding
+    predicted = select.nested(treated, samples.reference, folding.fold, folding.outer(), keep, progress)
+    progress("fitting the final model")
+    pipeline = Pipeline([*steps(choice.recipe, window), ("pls", PLSRegression(choice.n_latent, scale=False))])
+    pipeline.fit(samples.spectra[keep], samples.reference[keep])
+    named = outliers.name_them(samples.sample_ids, samples.reference, choice.predicted, suspect, outlying)
+    inside = samples.spectra[keep][:, window]
+    low, high = limits.intensity_limits(inside)
+    ends = samples.axis[window]
+    kept = samples.reference[keep]
+    rmsecv = _rms(predicted[keep] - kept)
+    null = _rms(_mean_of_others(samples.reference, folding.outer(), keep)[keep] - kept)
+    skill = 1.0 - (rmsecv / null) ** 2
+    card = Card(
+        format=FORMAT, name=intent.name, cqa=intent.cqa, unit=intent.unit, target=intent.target,
+        axis_unit=intent.axis_unit, axis=samples.axis, input_type=intent.input_type, pretreatment=choice.recipe.name,
+        window_low=float(ends.min()), window_high=float(ends.max()), n_latent=choice.n_latent,
+        half_width=limits.half_width(predicted - samples.reference, folding.unit),
+        t2_limit=limits.t2_limit(t2[keep], choice.n_latent), q_limit=limits.q_limit(q[keep]),
+        refuse_factor=intent.refuse_factor, intensity_low=low, intensity_high=high,
+        saturation=limits.saturation(inside), flat_run=limits.flat_run(inside), n_samples=int(keep.sum()),
+        n_groups=folding.n_units if folding.grouped else 0, grouping=folding.text,
+        reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=rmsecv, rmsecv_null=null,
+        skill=skill, evidence=_evidence(skill), seed=intent.seed, software=_software(), excluded=named,
+    )
+    return Calibration(card, pipeline, choice.recipe, window, samples, predicted, t2, q, suspect, outlying, keep,
+                       choice.curves)
+
+
+def _check(samples: Samples) -> None:
+    y = samples.reference
+    if len(y) < FEWEST_SAMPLES:
+        raise CalibrationError(f"{len(y)} usable samples; a calibration needs at least {FEWEST_SAMPLES}")
+    if not float(np.ptp(y)) > 0:
+        raise CalibrationError(f"all {len(y)} reference values are {y[0]:g}; a calibration needs samples that differ")
+
+
+def _window(samples: Samples, intent: Intent) -> slice:
+    if intent.axis_range is None:
+        return windows.quiet_window(samples.spectra)
+    return windows.asked_window(samples.axis, *intent.axis_range)
+
+
+def _settle(
+    treated: Mapping[Recipe, FloatArray], samples: Samples, progress: Progress
+) -> tuple[Choice, BoolArray, BoolArray, FloatArray, FloatArray]:
+    """Choose a model and look for samples that it contradicts, again until the list of suspects stays the same."""
+    y, fold = samples.reference, samples.folding.fold
+    none = np.zeros(len(y), dtype=np.bool_)
+    suspect, outlying = none, none
+    for n in range(ROUNDS):
+        progress(f"cross-validation, round {n + 1}")
+        keep = ~(suspect | outlying)
+        choice = select.choose(treated, y, fold, keep)
+        t2, q = limits.held_out_distances(treated[choice.recipe], y, fold, keep, choice.n_latent)
+        found = outliers.suspect_references(y, choice.predicted), outliers.outlying_spectra(t2, q)
+        if np.array_equal(found[0], suspect) and np.array_equal(found[1], outlying):
+            break
+        # The last round's flags belong to the model that was chosen without them.
+        if n < ROUNDS - 1:
+            suspect, outlying = found
+    return choice, suspect, outlying, t2, q
+
+
+def _mean_of_others(y: FloatArray, outer: IntArray, keep: BoolArray) -> FloatArray:
+    """The null model [n]: the mean of the samples outside one's own fold."""
+    null = np.empty(len(y))
+    for f in np.unique(outer):
+        null[outer == f] = y[keep & (outer != f)].mean()
+    return null
+
+
+def _rms(values: FloatArray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _evidence(skill: float) -> str:
+    if skill <= 0:
+        return "no evidence: the spectra predict this no better than the mean of the other samples"
+    return f"explains {100 * skill:.0f} % of the variance between held-out samples"
+
+
+def _software() -> str:
+    names = ("patloop", "numpy", "scikit-learn", "chemotools", "onnx")
+    return ", ".join(f"{name} {version(name)}" for name in names)

@@ -1,0 +1,95 @@
+"""calibration -> bundle folder, its bytes the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from dataclasses import fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from soft_sensors.bundle import CARD, GOLDEN, GRAPH, HASHES, OUTPUTS, PARTS, Bundle, combined_hash, load_bundle
+from soft_sensors.calibrate.fit import Calibration
+from soft_sensors.calibrate.graph import graph_bytes
+from soft_sensors.calibrate.report import write_report
+from soft_sensors.card import Card
+from soft_sensors.errors import CalibrationError
+from soft_sensors.signals import FloatArray
+
+GOLDEN_SPECTRA = 5
+
+
+def write_bundle(made: Calibration, out: Path) -> Bundle:
+    """Write graph, card, golden vectors, hashes and report, then load them back as the service will.
+
+    Replaces an older bundle at out; CalibrationError when out holds anything else.
+    """
+    check_free(out)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    graph = graph_bytes(made)
+    parts = {GRAPH: graph, CARD: card_toml(made.card).encode(), GOLDEN: _golden(made, graph)}
+    hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in PARTS}
+    for name, content in parts.items():
+        (partial / name).write_bytes(content)
+    lines = [f'"{name}" = "{digest}"' for name, digest in hashes.items()]
+    (partial / HASHES).write_text("\n".join([*lines, f'bundle = "{combined_hash(hashes)}"', ""]))
+    write_report(made, combined_hash(hashes), partial)
+    load_bundle(partial)
+    if out.exists():
+        shutil.rmtree(out)
+    partial.rename(out)
+    return load_bundle(out)
+
+
+def check_free(out: Path) -> None:
+    """CalibrationError when out is neither free nor an older bundle."""
+    if out.exists() and not (out.is_dir() and ((out / CARD).is_file() or not any(out.iterdir()))):
+        raise CalibrationError(f"{out}: exists and is no bundle; name another --out")
+
+
+def card_toml(card: Card) -> str:
+    """The card as TOML, one key a line, numbers in full."""
+    lines = []
+    for field in fields(card):
+        if field.name != "excluded":
+            lines.append(f"{field.name} = {_toml(getattr(card, field.name))}")
+    for left_out in card.excluded:
+        lines += ["", "[[excluded]]", f"sample_id = {_toml(left_out.sample_id)}", f"reason = {_toml(left_out.reason)}"]
+    return "\n".join([*lines, ""])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return "[" + ", ".join(repr(float(v)) for v in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value).replace("\x7f", "\\u007f")
+    return repr(value)
+
+
+def _golden(made: Calibration, graph: bytes) -> bytes:
+    """Five kept spectra over the reference range, and what the graph gives for them."""
+    order = np.argsort(made.samples.reference[made.keep], kind="stable")
+    picked = order[np.linspace(0, order.size - 1, GOLDEN_SPECTRA).round().astype(int)]
+    spectra = made.samples.spectra[made.keep][picked].astype(made.card.input_type)
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    rows = [[float(o.item()) for o in session.run(OUTPUTS, {"spectrum": row[None, :]})] for row in spectra]
+    return _npz({"spectra": spectra, "outputs": np.array(rows)})
+
+
+def _npz(arrays: dict[str, FloatArray]) -> bytes:
+    """A .npz without the clock in it (numpy.savez stamps its members)."""
+    whole = BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            member = BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)
+    return whole.getvalue()

@@ -1,0 +1,54 @@
+"""bundles and scores -> tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from soft_sensors.bundle import Bundle
+from soft_sensors.predictions import Prediction
+from soft_sensors.score import Score, score
+from soft_sensors.signals import FloatArray
+
+
+def show_card(model: Bundle) -> None:
+    """What a bundle says of itself."""
+    c = model.card
+    table = Table(show_header=False, box=None)
+    for name, value in (
+        ("model", f"{c.name}: {c.cqa} {c.unit} ({c.target})"),
+        ("PLS", f"{c.pretreatment}, {c.n_latent} latent variables, {c.window_low:g}-{c.window_high:g} {c.axis_unit}"),
+        ("calibration", f"{c.n_samples} samples, {c.reference_low:.5g} to {c.reference_high:.5g}; {c.grouping}"),
+        ("RMSECV", f"{c.rmsecv:.4g} (nested); mean of the others {c.rmsecv_null:.4g}; skill {c.skill:.3f}"),
+        ("evidence", c.evidence),
+        ("90 % interval", f"±{c.half_width:.4g}"),
+        ("limits", f"T2 {c.t2_limit:.4g}, Q {c.q_limit:.4g}, refused above {c.refuse_factor:g} times these"),
+        ("bundle hash", model.bundle_hash),
+        *((f"left out: {e.sample_id}", e.reason) for e in c.excluded),
+    ):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def show_score(result: Score, unit: str) -> None:
+    """The figures of merit, one a line."""
+    table = Table(show_header=False, box=None)
+    for key, value in asdict(result).items():
+        table.add_row(key, f"{value:.5g}" if isinstance(value, float) else str(value))
+    Console().print(table)
+    if unit:
+        click.echo(f"errors in {unit}")
+
+
+def show_groups(predictions: Sequence[Prediction], y: FloatArray, labels: Sequence[str]) -> None:
+    """Error and bias of each group: whether one batch behaves unlike the others."""
+    table = Table("group", "n", "rmsep", "bias")
+    for label in sorted(set(labels)):
+        chosen = [k for k, other in enumerate(labels) if other == label]
+        part = score([predictions[k] for k in chosen], y[chosen])
+        table.add_row(label, str(part.n), f"{part.rmsep:.4g}", f"{part.bias:+.3g}")
+    Console().print(table)
