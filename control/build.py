@@ -72,7 +72,7 @@ def compile_functions(model: Any, cycle_s: float, horizon_steps: int) -> dict[st
     residuals = ca.vertcat(*(aux[i] for i, k in enumerate(labels) if k.startswith("r_")))
     bands = ca.vertcat(*(aux[i] for i, k in enumerate(labels) if k.startswith("s_")))
 
-    step = ca.Function("step", [x, u, p], [x_next], {"cse": True})
+    step = ca.Function("step", [x, u, p], [ca.densify(x_next)], {"cse": True})
     jacobians = [x_next, ca.jacobian(x_next, x), ca.jacobian(x_next, u)]
     linear = ca.Function("linear", [x, u, p], jacobians, {"cse": True})
     stage = ca.Function(
@@ -86,7 +86,7 @@ def compile_functions(model: Any, cycle_s: float, horizon_steps: int) -> dict[st
     stage = ca.Function("stage", [x, u, p], [ca.densify(j) for j in stage(x, u, p)])
     return {
         "predict": ca.Function("predict", [x, u, p], dense[:2]),
-        "measure": ca.Function("measure", [x, u, p], [y, ca.densify(ca.jacobian(y, x))]),
+        "measure": ca.Function("measure", [x, u, p], [ca.densify(y), ca.densify(ca.jacobian(y, x))]),
         "rollout": step.mapaccum("rollout", horizon_steps),
         "linearise": linear.mapaccum("linearise", horizon_steps),
         "stage": stage.map(horizon_steps),

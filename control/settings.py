@@ -92,16 +92,17 @@ class ObserverSettings(Table):
     force_kn: Positive = 0.15
     lab_assay_rel: Positive = 0.005
     lab_weight_mg: Positive = 0.8
-    gain_rw: Positive = 0.003
+    gain_rw: Positive = 0.002
     nir_bias_rw_pct: Positive = 0.15
     weight_bias_rw_mg: Positive = 1.0
-    gain_start: Positive = 0.006
+    gain_start: Positive = 0.004
     nir_bias_start_pct: Positive = 0.08
     weight_bias_start_mg: Positive = 2.0
     jump_gain: Positive = 0.03
     jump_slack: Positive = 0.35
     jump_threshold: Positive = 12.0
     jump_lead: Share = 0.5
+    feeder_disturbed_rel: Positive = 0.10
     memory_s: Positive = 1800.0
     max_gap_s: Positive = 120.0
 

@@ -62,14 +62,16 @@ def patloop() -> None:
 def main() -> None:
     """Run the command line; errors of the user are one line on stderr and exit code 2."""
     try:
-        patloop(standalone_mode=False)
+        answer = patloop(standalone_mode=False)  # the code of an Exit raised inside a command comes back as a value
+        sys.exit(answer if isinstance(answer, int) else 0)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except click.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.UsageError as error:
-        error.show()
+        where = f" (see: {error.ctx.command_path} --help)" if error.ctx is not None else ""
+        click.echo(f"error: {error.format_message()}{where}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)

@@ -48,12 +48,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Memory:
-    """The observer's whole state: remembered steps (newest last), CUSUM sums, and since when each one grows."""
+    """The observer's whole state: remembered steps (newest last), CUSUM sums, and since when each one grows.
+
+    quiet_until_s: until then the CUSUM rests, for what a step brought about is still on its way to the probe.
+    """
 
     steps: tuple[Step, ...]
     cusum: tuple[float, float] = (0.0, 0.0)
     onset_s: tuple[float, float] = (0.0, 0.0)
-    jumps: tuple[str, ...] = ()
+    quiet_until_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,8 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
 def _watch_for_jump(observer: Observer, memory: Memory, innovation: float) -> tuple[Memory, tuple[str, ...]]:
     """Two-sided CUSUM (Page 1954) on the NIR innovations; on alarm the gain is freed from the onset on."""
     noise, last = observer.noise, memory.steps[-1]
+    if last.time_s < memory.quiet_until_s or _feeder_disturbed(observer, memory):
+        return replace(memory, cusum=(0.0, 0.0)), ()
     sums, onsets = list(memory.cusum), list(memory.onset_s)
     for side, signed in enumerate((innovation, -innovation)):
         if sums[side] == 0.0:
@@ -231,7 +236,22 @@ def _watch_for_jump(observer: Observer, memory: Memory, innovation: float) -> tu
     gain = observer.bundle.state("api_gain")
     change = 100 * (steps[-1].mean[gain] - memory.steps[-1].mean[gain])
     text = f"fast change seen by NIR: delivered API {change:+.1f} %, laboratory to confirm"
-    return replace(memory, steps=steps, cusum=(0.0, 0.0)), (text,)
+    rest_s = last.time_s + 2 * _transport_s(observer, last.observation.target)
+    return replace(memory, steps=steps, cusum=(0.0, 0.0), quiet_until_s=rest_s), (text,)
+
+
+def _feeder_disturbed(observer: Observer, memory: Memory) -> bool:
+    """Whether the API feeder itself showed a disturbance that is still on its way to, or in front of, the probe."""
+    api = observer.settings.named("api")
+    now_s, look_s = memory.steps[-1].time_s, 3 * _transport_s(observer, memory.steps[-1].observation.target)
+    for step in reversed(memory.steps):
+        if step.time_s < now_s - look_s:
+            return False
+        flow = step.observation.values.get(f"y_flow_{api}")
+        asked = step.observation.setpoints[api]
+        if flow is not None and abs(flow[0] - asked) > observer.noise.feeder_disturbed_rel * asked:
+            return True
+    return False
 
 
 def _transport_s(observer: Observer, target: Target) -> float:

@@ -9,7 +9,8 @@ from edge.config import LineConfig
 from edge.errors import ConfigError
 from edge.signals import Link, Scan
 from soft_sensors.errors import SensorError
-from soft_sensors.read import SpectraTable, read_spectra
+from soft_sensors.read import read_spectra
+from soft_sensors.read.tables import SpectraTable
 from soft_sensors.signals import Spectrum
 
 

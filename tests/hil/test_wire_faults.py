@@ -12,7 +12,7 @@ import pytest
 
 from edge.record.replay import replay_journal
 from edge.record.verify import verify
-from hil_sim.faults import Fault
+from hil_sim.faults import LostConnection
 from hil_sim.scenario import RecipeStep, Scenario
 
 QUIET = Scenario(name="quiet", description="nothing happens to the line", hours=2.0)
@@ -60,7 +60,7 @@ def test_a_cut_connection_lets_nothing_late_move_the_plant(tmp_path: Path, serve
         name="cut",
         description="grade change and, with setpoints in flight, 30 s without a link",
         hours=2.0,
-        fault=(Fault(kind="lost_connection", at_min=cut_min, duration_s=30.0),),
+        fault=(LostConnection(kind="lost_connection", at_min=cut_min, duration_s=30.0),),
         recipe=(RecipeStep(at_min=cut_min - 0.05, api_pct=12.0),),
     )
 
