@@ -3,13 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check bench kpi models lock clean
+.PHONY: help setup demo test check kpi models lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
 	@echo "make test    set up and run the tests"
 	@echo "make check   lint, types, import contracts"
-	@echo "make bench   speed against peers, side by side; writes out/bench.json"
 	@echo "make kpi     the README's control table: 20 seeds, 2 h each (about 30 minutes on 2 cores)"
 	@echo "make models  build the shipped soft sensor and controller bundle again"
 
@@ -34,9 +33,6 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench: setup
-	$(BIN)/python -m tests.bench --out out/bench.json
 
 kpi: setup
 	$(BIN)/patloop bench deploy/lines/cdc_ref_1.toml --scenario nominal --scenario hidden_loss --scenario nir_drift \

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge.errors import PatloopError
+from edge.errors import PatloopError, RecorderError
 from edge.pki import make_certificate
 from edge.record.canonical import decode, encode
 from edge.record.journal import Journal
@@ -136,10 +136,7 @@ async def _follow(
     stage: Stage, shift: Shift, rig: Rig, gate: asyncio.Event, show: Callable[[Shift, Rig, dict[str, Any]], None]
 ) -> None:
     """Read the journal as any reader does; the operator who closes the loop is a request appended to it."""
-    while not stage.journal.exists():
-        await asyncio.sleep(0.1)
-    await asyncio.sleep(0.3)
-    with Journal.open_reader(stage.journal) as journal:
+    with await _journal(stage) as journal:
         seen = 0
         asked = False
         while True:
@@ -155,6 +152,20 @@ async def _follow(
                 asked = True
                 _close_loop(stage, journal)
             await asyncio.sleep(0.1)
+
+
+async def _journal(stage: Stage) -> Journal:
+    """The journal, once the service has begun it."""
+    journal: Journal | None = None
+    while True:
+        try:
+            journal = Journal.open_reader(stage.journal)
+            if journal.last() is not None:
+                return journal
+            journal.close()
+        except RecorderError:
+            journal = None  # not there yet, or being made at this moment
+        await asyncio.sleep(0.1)
 
 
 def _close_loop(stage: Stage, journal: Journal) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ def draw(shift: Shift, traces: Mapping[str, Trace], title: str, png: Path) -> No
     figure, axes = plt.subplots(
         4, 1, figsize=(10.5, 11.5), sharex=True, gridspec_kw={"height_ratios": [3, 3, 1.7, 2]}, constrained_layout=True
     )
-    figure.suptitle(title, fontsize=13, x=0.01, ha="left")
+    figure.suptitle(textwrap.fill(title, 105), fontsize=12, x=0.01, ha="left")
     _true_api(axes[0], traces)
     _seen(axes[1], shift, cycles, minutes, target, start_s)
     _moves(axes[2], cycles, minutes)

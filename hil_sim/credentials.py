@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -76,7 +77,11 @@ def _password(path: Path) -> str:
 
 def _make_certificate(certificate: Path, key: Path, host: str) -> None:
     private_key = generate_private_key()
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(APPLICATION_URI), x509.DNSName("localhost")]
+    names: list[x509.GeneralName] = [
+        x509.UniformResourceIdentifier(APPLICATION_URI),
+        x509.DNSName("localhost"),
+        x509.DNSName(socket.gethostname()),
+    ]
     try:
         names.append(x509.IPAddress(ip_address(host)))
     except ValueError:

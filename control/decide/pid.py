@@ -10,7 +10,7 @@ from control.signals import Decision, Quality, Situation
 
 @dataclass(frozen=True)
 class PidMemory:
-    """What the next step needs: the last error (fraction of target), and the untrimmed API setpoint it was sent with."""
+    """What the next step needs: the last error (fraction of target) and the untrimmed API setpoint of then."""
 
     error: float
     reference_kg_h: float

@@ -81,7 +81,7 @@ def test_a_late_result_counts_at_its_sample_time(observer: Observer) -> None:
     for k in range(180):
         flow = 2.0 if k < 60 else 2.2
         values = {**FLOWS, "y_flow_FeederApi": (flow, 0.03), "y_force": (9.55, 0.15)}
-        belief, memory = observe(observer, memory, Observation(k * CYCLE_S, values, SETPOINTS, TARGET))
+        _, memory = observe(observer, memory, Observation(k * CYCLE_S, values, SETPOINTS, TARGET))
     assert memory is not None
     before = memory
     old = LabResult(1, 55 * CYCLE_S, 180 * CYCLE_S, 10.0, 250.0, 80.0)

@@ -1,4 +1,4 @@
-"""Every kind of bad input, injected into a running closed loop: a clear hold, nothing written, and a bumpless return."""
+"""Every kind of bad input, injected into a running closed loop: a clear hold, nothing written, a bumpless return."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mass = np.random.default_rng(2).normal(250.0, 10.0, 60)
     ids = [f"b{k}" for k in range(60)]
     write_table(folder / "S.csv", blends.axis, ids, blends.spectra)
-    rows = [(c, c / 100 * m, m, f"lot{k // 5}") for k, (c, m) in enumerate(zip(blends.concentration, mass, strict=True))]
+    amount = blends.concentration / 100 * mass
+    rows = [(blends.concentration[k], amount[k], mass[k], f"lot{k // 5}") for k in range(60)]
     write_table(folder / "R.csv", ["api", "amount", "mass", "lot"], [*ids[1:], "lonely"], [*rows[1:], rows[0]])
     return folder
 
@@ -145,7 +146,7 @@ def test_one_line_and_exit_2_for_what_is_wrong(model: Path, files: Path, tmp_pat
     cases = [
         (("calibrate", *both, "--target", "assay", *out), "no column 'assay'; it has api, amount, mass, lot"),
         (("calibrate", *both, "--target", "api", "--group", "batch", *out), "no column 'batch'"),
-        (("calibrate", *both, "--target", "lot", *out), "'lot1' is not a number"),
+        (("calibrate", *both, "--target", "lot", *out), "'lot0' is not a number"),
         (("calibrate", *both, "--target", "api", "--out", tmp_path / "busy"), "is no bundle"),
         (("calibrate", "--spectra", shifted, "--reference", files / "R.csv", "--target", "api", *out), "no sample_id"),
         (("calibrate", *both, "--target", "api", "--range", "1", "2", *out), "only 0 usable channels"),
