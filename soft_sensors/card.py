@@ -29,9 +29,9 @@ class Excluded:
 class Card:
     """What the model is, where it holds and on what evidence.
 
-    axis [n_channels] in axis_unit; value, half_width, rmsecv, rmsecv_null in unit (with target AMOUNT_VIA_MASS the
-    graph gives amount per unit of mass, and so do these). half_width: of the 90 % prediction interval. t2_limit,
-    q_limit: above is uncertain, above refuse_factor times the limit is bad. intensity_low, intensity_high: allowed
+    axis [n_channels] in axis_unit; value, half_width, rmsecv, rmsecv_null in unit (with target AMOUNT_VIA_MASS that
+    is amount per unit of mass: the caller multiplies with the tablet's mass). half_width: of the 90 % prediction
+    interval. t2_limit, q_limit: above is uncertain, above refuse_factor times that is bad. intensity_low, high: allowed
     mean of a spectrum; saturation: largest allowed channel; flat_run: the run of equal channels that means clipping.
     skill: 1 - (rmsecv / rmsecv_null)^2, over the mean of the other samples; <= 0 means no evidence.
     """

@@ -128,7 +128,8 @@ def calibrate(
         samples = Samples(tuple(s for s, u in zip(ids, usable, strict=True) if u), table.axis, values[usable],
                           y[usable], folding)
         made = fit(samples, Intent(
-            name=name or out.resolve().name, cqa=target, unit=unit, axis_unit=axis_unit, axis_range=axis_range,
+            name=name or out.resolve().name, cqa=target, unit=unit if mass is None else f"{unit} per {mass}".strip(),
+            axis_unit=axis_unit, axis_range=axis_range,
             target=CONCENTRATION if mass is None else AMOUNT_VIA_MASS, input_type=input_type,
             refuse_factor=refuse_factor, seed=seed), say)
         say("writing bundle and report")
@@ -163,7 +164,7 @@ def validate(
     masses = None if mass is None else _numbers(references, rows, mass)
     predictions = _predict(model, picked, masses, mass_sd)
     result = score(predictions, y)
-    show_score(result, model.card.unit)
+    show_score(result)
     if group is not None:
         show_groups(predictions, y, _labels(references, rows, group, np.ones(len(y), dtype=np.bool_)))
     if json_file is not None:

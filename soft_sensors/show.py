@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import click
 from rich.console import Console
 from rich.table import Table
 
@@ -34,14 +33,12 @@ def show_card(model: Bundle) -> None:
     Console().print(table)
 
 
-def show_score(result: Score, unit: str) -> None:
+def show_score(result: Score) -> None:
     """The figures of merit, one a line."""
     table = Table(show_header=False, box=None)
     for key, value in asdict(result).items():
         table.add_row(key, f"{value:.5g}" if isinstance(value, float) else str(value))
     Console().print(table)
-    if unit:
-        click.echo(f"errors in {unit}")
 
 
 def show_groups(predictions: Sequence[Prediction], y: FloatArray, labels: Sequence[str]) -> None:

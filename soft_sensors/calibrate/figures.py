@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from soft_sensors.calibrate.fit import Calibration
 
@@ -42,9 +42,10 @@ def _label_left_out(made: Calibration, axes: Axes, x: np.ndarray, y: np.ndarray)
     left_out = np.flatnonzero(~made.keep)
     if left_out.size:
         axes.plot(x[left_out], y[left_out], "D", color=RED, ms=5.5, label="left out of the fit")
-    for k in left_out:
-        axes.annotate(made.samples.sample_ids[k], (x[k], y[k]), xytext=(6, 4), textcoords="offset points",
-                      fontsize=8, color=RED)
+    for place, k in enumerate(left_out.tolist()):
+        right, up = place % 2 == 0, place % 4 < 2  # neighbours in the table often lie close: spread their names
+        axes.annotate(made.samples.sample_ids[k], (x[k], y[k]), xytext=(6 if right else -6, 4 if up else -11),
+                      textcoords="offset points", ha="left" if right else "right", fontsize=8, color=RED)
 
 
 def _predicted(made: Calibration, axes: Axes) -> None:
@@ -76,8 +77,11 @@ def _latent(made: Calibration, axes: Axes) -> None:
     n = made.card.n_latent
     axes.plot(n, curve[n - 1], "o", ms=12, mfc="none", mec=RED, mew=1.8, label=f"chosen: {n}")
     axes.axhline(made.card.rmsecv_null, color=ORANGE, ls="--", lw=1.2, label="mean of the others (null model)")
-    axes.set(xlabel="Latent variables", ylabel=_of_unit(made, "RMSECV"), ylim=(0, 1.15 * made.card.rmsecv_null),
+    axes.set(xlabel="Latent variables", ylabel=_of_unit(made, "RMSECV"), yscale="log",
              title="Fewest latent variables within one standard error of the best")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
+    axes.tick_params(axis="y", which="minor", labelsize=7)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=9)
 
@@ -109,7 +113,7 @@ def _distances(made: Calibration, axes: Axes) -> None:
         axes.axhline(factor, color=colour, ls="--", lw=1.2, label=text)
         axes.axvline(factor, color=colour, ls="--", lw=1.2)
     axes.set(xlabel="T² over its limit", ylabel="Q over its limit", title="Inside the model (T²) and off it (Q)")
-    axes.legend(frameon=False, fontsize=9, loc="best")
+    axes.legend(fontsize=9, loc="lower right")
 
 
 def _residuals(made: Calibration, axes: Axes) -> None:

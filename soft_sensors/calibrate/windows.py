@@ -21,7 +21,7 @@ def quiet_window(spectra: FloatArray) -> slice:
     second = spectra[:, :-2] - 2 * spectra[:, 1:-1] + spectra[:, 2:]
     noise = np.pad(second.std(axis=0) / np.sqrt(6.0), 1, mode="edge")
     variation = spectra.std(axis=0)
-    ratio = np.divide(noise, variation, out=np.full_like(noise, np.inf), where=variation > 0)
+    ratio = np.divide(noise, variation, out=np.ones_like(noise), where=variation > 0)
     ratio = median_filter(ratio, size=max(5, spectra.shape[1] // 40) | 1, mode="nearest")
     limit = np.clip(NOISE_OVER_TYPICAL * np.quantile(ratio, 0.25), NOISE_MIN, NOISE_MAX)
     return _checked(_longest(ratio < limit))
