@@ -78,6 +78,7 @@ class Follower:
         self._cycle: Row | None = None
         self._content: dict[str, Any] = {}
         self._start: dict[str, Any] = {}
+        self._ended = False  # the service said goodbye: what it said before is old at once
         self._came_s = 0.0
         self._points: deque[Point] = deque()
         self._labs: dict[int, Lab] = {}
@@ -116,6 +117,7 @@ class Follower:
 
     def _take(self, row: Row) -> None:
         self._seq = row.seq
+        self._ended = row.kind == "stop" or (self._ended and row.kind not in ("cycle", "start"))
         if row.kind == "cycle":
             self._take_cycle(row)
         elif row.kind == "start":
@@ -154,7 +156,7 @@ class Follower:
             seq=row.seq if row else 0,
             time_s=row.time_s if row else math.nan,
             age_s=age_s,
-            stale=row is None or age_s > max(LEAST_STALE_S, STALE_CYCLES * cycle_s),
+            stale=row is None or self._ended or age_s > max(LEAST_STALE_S, STALE_CYCLES * cycle_s),
             thought=self._content["thought"] if row else None,
             sample=self._content["sample"] if row else {},
             start=self._start,

@@ -115,6 +115,16 @@ def test_a_journal_that_stopped_before_the_page_began_is_old_at_once(shift: Shif
     assert "3600 s" in shown.banner
 
 
+def test_a_service_that_said_goodbye_is_old_at_once(shift: Shift, look: Callable[[], Screen]) -> None:
+    shift.start()
+    shift.run(1)
+    assert not look().stale
+    shift.journal.append("stop", shift.time_s, encode({"reason": "stopped"}))
+    assert look().stale
+    shift.run(1)
+    assert not look().stale
+
+
 def test_in_monitor_nothing_to_act_on_is_shown(shift: Shift, look: Callable[[], Screen]) -> None:
     shift.start(ceiling="monitor")
     shift.mode = Mode.MONITOR
