@@ -8,6 +8,7 @@ from io import BytesIO
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from soft_sensors.calibrate.fit import Calibration
@@ -45,7 +46,8 @@ def _label_left_out(made: Calibration, axes: Axes, x: np.ndarray, y: np.ndarray)
     for place, k in enumerate(left_out.tolist()):
         right, up = place % 2 == 0, place % 4 < 2  # neighbours in the table often lie close: spread their names
         axes.annotate(made.samples.sample_ids[k], (x[k], y[k]), xytext=(6 if right else -6, 4 if up else -11),
-                      textcoords="offset points", ha="left" if right else "right", fontsize=8, color=RED)
+                      textcoords="offset points", ha="left" if right else "right", fontsize=8, color=RED,
+                      path_effects=[withStroke(linewidth=2.5, foreground="white")])
 
 
 def _predicted(made: Calibration, axes: Axes) -> None:
@@ -124,6 +126,7 @@ def _residuals(made: Calibration, axes: Axes) -> None:
     axes.axhline(0, color=GREY, lw=1)
     axes.plot(rows[made.keep], residual[made.keep], "o", ms=4, color=BLUE, alpha=0.75, mew=0, label="held-out sample")
     _label_left_out(made, axes, rows, residual)
+    axes.margins(y=0.1)
     axes.set(xlabel="Sample, in the order of the table", ylabel=_of_unit(made, "Predicted minus reference"),
              title="Residuals of held-out samples")
     axes.legend(frameon=False, fontsize=9)

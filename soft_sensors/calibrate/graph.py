@@ -77,14 +77,14 @@ def _derivative(made: Calibration, now: str, nodes: _Nodes) -> str:
     """
     width = made.recipe.width
     n_out = made.window.stop - made.window.start - width + 1
-    places = np.arange(n_out)[:, None] + np.arange(width)
+    places = np.arange(width)[:, None] + np.arange(n_out)
     kernel = savgol_coeffs(width, POLYNOMIAL, deriv=made.recipe.derivative, use="dot")
     # scipy.ndimage, which filtered the calibration spectra, takes one half of the kernel for both: so do we.
     kernel[width // 2 + 1:] = (-1) ** made.recipe.derivative * kernel[: width // 2][::-1]
     gathered = nodes.add("Gather", [now, nodes.constant("places", places)], "gathered", axis=1)
-    centre = nodes.add("Gather", [now, nodes.constant("centres", places[:, [width // 2]])], "centre", axis=1)
+    centre = nodes.add("Gather", [now, nodes.constant("centres", places[[width // 2]])], "centre", axis=1)
     differences = nodes.add("Sub", [gathered, centre], "differences")
-    filtered = nodes.add("MatMul", [differences, nodes.constant("kernel", kernel[:, None])], "filtered")
+    filtered = nodes.add("MatMul", [nodes.constant("kernel", kernel[None, :]), differences], "filtered")
     shape = nodes.constant("shape", np.array([1, n_out]))
     return nodes.add("Reshape", [filtered, shape], "derivative")
 

@@ -12,6 +12,7 @@ from soft_sensors.calibrate.fit import Samples, calibrate
 from soft_sensors.calibrate.folds import by_group, by_order
 from soft_sensors.calibrate.limits import half_width
 from soft_sensors.calibrate.outliers import outlying_spectra, suspect_references
+from soft_sensors.calibrate.report import _page
 from soft_sensors.calibrate.select import simplest
 from soft_sensors.errors import CalibrationError
 
@@ -49,7 +50,7 @@ def test_a_fully_explained_response_stops_early() -> None:
 
 def test_the_one_standard_error_rule_takes_the_simplest_that_is_as_good() -> None:
     folds = np.array([[4.0, 1.1, 1.0], [4.2, 0.9, 1.0], [3.8, 1.1, 0.9], [4.0, 1.0, 1.0]])
-    assert simplest(folds) == 2 or folds[:, 1].mean() - folds[:, 2].mean() > 0.05
+    assert simplest(folds) == 2
     clearly_better = folds - np.array([0.0, 0.0, 0.5])
     assert simplest(clearly_better) == 3
 
@@ -77,12 +78,12 @@ def test_many_flags_mean_another_distribution_and_nobody_is_left_out() -> None:
 
 def test_no_evidence_is_said_where_there_is_none() -> None:
     blends = make_blends(60, seed=7)
-    blends.concentration[:] = np.random.default_rng(8).uniform(5, 15, 60)
-    card = calibrate(samples_of(blends), INTENT).card
-    assert card.skill < 0.1
-    if card.skill <= 0:
-        assert card.evidence.startswith("no evidence")
-    assert card.half_width > 3.5
+    blends.concentration[:] = np.random.default_rng(9).uniform(5, 15, 60)
+    made = calibrate(samples_of(blends), INTENT)
+    assert made.card.skill <= 0
+    assert made.card.evidence.startswith("no evidence")
+    assert made.card.half_width > 3.5
+    assert "no evidence" in _page(made, "hash", {})
 
 
 def test_intervals_cover_new_samples_on_average_over_calibrations() -> None:
