@@ -6,7 +6,7 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,17 +20,16 @@ from rich.table import Table
 from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.card import AMOUNT_VIA_MASS, CONCENTRATION
 from soft_sensors.errors import AlteredError, BundleError, SensorError
+from soft_sensors.inputs import joined_tables, labels_of, masses_of, name_samples, numbers
 from soft_sensors.predictions import Prediction, predict, write_predictions
 from soft_sensors.read import read_reference, read_spectra
-from soft_sensors.read.join import Joined, join
-from soft_sensors.read.tables import ReferenceTable, SpectraTable
+from soft_sensors.read.tables import SpectraTable
 from soft_sensors.score import score
 from soft_sensors.show import show_card, show_groups, show_score
 from soft_sensors.signals import FloatArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
-NAMED = 20  # unmatched samples are named up to this many
 FILE = click.Path(path_type=Path)
 
 
@@ -112,16 +111,17 @@ def calibrate(
 
     check_free(out)
     with _progress("reading") as say:
-        table, references, rows = _joined(spectra, reference, target, mass, group)
-        y = _numbers(references, rows, target)
+        table, references, rows = joined_tables(spectra, reference, target, mass, group)
+        y = numbers(references, rows, target)
         if mass is not None:
-            masses = _numbers(references, rows, mass)
+            masses = numbers(references, rows, mass)
             y = np.divide(y, masses, out=np.full_like(y, np.nan), where=masses > 0)
         values = table.values[rows.spectrum_rows]
         ids = [table.sample_ids[k] for k in rows.spectrum_rows]
         usable = np.isfinite(y) & np.isfinite(values).all(axis=1)
-        _name("left out, no finite spectrum, reference or mass", [s for s, u in zip(ids, usable, strict=True) if not u])
-        labels = None if group is None else _labels(references, rows, group, usable)
+        left_out = [s for s, u in zip(ids, usable, strict=True) if not u]
+        name_samples("left out, no finite spectrum, reference or mass", left_out)
+        labels = None if group is None else labels_of(references, rows, group, usable)
         folding = by_order(int(usable.sum())) if group is None or labels is None else by_group(labels, group, seed)
         if group is None:
             click.echo(f"{folding.text}; if some belong together (a batch), name them with --group", err=True)
@@ -157,16 +157,16 @@ def validate(
       patloop sensor validate api_nir --spectra S.csv --reference R.csv --target api_pct --json score.json
     """
     model = load_bundle(bundle)
-    table, references, rows = _joined(spectra, reference, target, mass, group)
+    table, references, rows = joined_tables(spectra, reference, target, mass, group)
     picked = SpectraTable(tuple(table.sample_ids[k] for k in rows.spectrum_rows), table.axis,
                           table.values[rows.spectrum_rows])
-    y = _numbers(references, rows, target)
-    masses = None if mass is None else _numbers(references, rows, mass)
+    y = numbers(references, rows, target)
+    masses = None if mass is None else numbers(references, rows, mass)
     predictions = _predict(model, picked, masses, mass_sd)
     result = score(predictions, y)
     show_score(result)
     if group is not None:
-        show_groups(predictions, y, _labels(references, rows, group, np.ones(len(y), dtype=np.bool_)))
+        show_groups(predictions, y, labels_of(references, rows, group, np.ones(len(y), dtype=np.bool_)))
     if json_file is not None:
         figures = {key: value if math.isfinite(value) else None for key, value in asdict(result).items()}
         json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -198,7 +198,7 @@ def predict_command(
     table = read_spectra(spectra)
     masses = None
     if reference is not None and mass is not None:
-        masses = _masses(table, read_reference(reference), mass)
+        masses = masses_of(table, read_reference(reference), mass)
     predictions = _predict(model, table, masses, mass_sd)
     write_predictions(predictions, out)
     counts = {q: sum(row.quality == q for row in predictions) for q in ("good", "uncertain", "bad")}
@@ -266,45 +266,6 @@ def _progress(first: str) -> Iterator[Callable[[str], None]]:
     """A line that says what is being done; on stderr, so that stdout stays clean."""
     with Console(stderr=True).status(first) as status:
         yield status.update
-
-
-def _joined(
-    spectra: Path, reference: Path, target: str, mass: str | None, group: str | None
-) -> tuple[SpectraTable, ReferenceTable, Joined]:
-    references = read_reference(reference)
-    for column in (target, mass, group):
-        if column is not None:
-            references.labels(column)
-    table = read_spectra(spectra)
-    rows = join(table, references)
-    _name(f"in {spectra} but not in {reference}", rows.only_spectra)
-    _name(f"in {reference} but not in {spectra}", rows.only_reference)
-    if rows.spectrum_rows.size == 0:
-        raise InputError(f"no sample_id is both in {spectra} and in {reference}; they are joined on sample_id")
-    return table, references, rows
-
-
-def _name(what: str, sample_ids: Sequence[str]) -> None:
-    if sample_ids:
-        more = f" and {len(sample_ids) - NAMED} more" if len(sample_ids) > NAMED else ""
-        click.echo(f"{what}: {len(sample_ids)} sample(s): {', '.join(sample_ids[:NAMED])}{more}", err=True)
-
-
-def _numbers(references: ReferenceTable, rows: Joined, column: str) -> FloatArray:
-    return references.numbers(column)[rows.reference_rows]
-
-
-def _labels(references: ReferenceTable, rows: Joined, column: str, usable: np.ndarray) -> list[str]:
-    labels = references.labels(column)
-    return [labels[k] for k, u in zip(rows.reference_rows, usable, strict=True) if u]
-
-
-def _masses(table: SpectraTable, references: ReferenceTable, column: str) -> FloatArray:
-    rows = join(table, references)
-    masses = np.full(len(table.sample_ids), np.nan)
-    masses[rows.spectrum_rows] = _numbers(references, rows, column)
-    _name("no mass", rows.only_spectra)
-    return masses
 
 
 def _predict(model: Bundle, table: SpectraTable, masses: FloatArray | None, mass_sd: float) -> list[Prediction]:

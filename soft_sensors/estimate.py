@@ -14,16 +14,16 @@ SIGMAS_90 = 1.645  # half width of a 90 % interval in standard deviations of a n
 def estimate(bundle: Bundle, spectrum: Spectrum, verdict: Verdict) -> Estimate:
     """The CQA in the card's unit (per unit of mass where the target is an amount), with its trustworthiness.
 
-    A bad verdict, or T2 or Q above the card's refuse_factor times the limit, gives a bad estimate: NaN value, sigma
-    and interval, and the reason. T2 and Q are kept where they could be computed, for the record.
+    A bad verdict gives a bad estimate without numbers (NaN). T2 or Q above the card's refuse_factor times the limit
+    gives a bad estimate that keeps its numbers, for the record and for whoever judges the refusal.
     """
     card = bundle.card
     if verdict.quality is Quality.BAD:
-        return _refused(card, spectrum, verdict.reason, math.nan, math.nan)
+        return _refused(card, spectrum, verdict.reason)
     out = bundle.infer(spectrum.values)
     quality, reason = judge(card, out["t2"], out["q"])
-    if quality is Quality.BAD or not math.isfinite(out["value"]):
-        return _refused(card, spectrum, reason or "the model gave no finite value", out["t2"], out["q"])
+    if not all(math.isfinite(number) for number in out.values()):
+        return _refused(card, spectrum, reason or "the model gave no finite value")
     return Estimate(
         value=out["value"], sigma=(out["upper"] - out["lower"]) / (2 * SIGMAS_90), lower=out["lower"],
         upper=out["upper"], t2=out["t2"], t2_limit=card.t2_limit, q=out["q"], q_limit=card.q_limit,
@@ -44,9 +44,9 @@ def judge(card: Card, t2: float, q: float) -> tuple[Quality, str]:
     return worst(*(quality for quality, _ in found)), "; ".join(reason for _, reason in found)
 
 
-def _refused(card: Card, spectrum: Spectrum, reason: str, t2: float, q: float) -> Estimate:
+def _refused(card: Card, spectrum: Spectrum, reason: str) -> Estimate:
     nan = math.nan
     return Estimate(
-        value=nan, sigma=nan, lower=nan, upper=nan, t2=t2, t2_limit=card.t2_limit, q=q, q_limit=card.q_limit,
+        value=nan, sigma=nan, lower=nan, upper=nan, t2=nan, t2_limit=card.t2_limit, q=nan, q_limit=card.q_limit,
         quality=Quality.BAD, reason=reason, counter=spectrum.counter, time_s=spectrum.time_s,
     )

@@ -21,8 +21,7 @@ from soft_sensors.validate import Previous, axis_fault, validate
 class Prediction:
     """One row of the predictions file; value, lower, upper in the target's unit, NaN where there is no number.
 
-    A spectrum that T2 or Q refuses keeps its number here, marked bad, so that the refusal can be judged; the service's
-    estimate of the same spectrum has none.
+    A spectrum that T2 or Q refuses keeps its number, marked bad, so that the refusal can be judged.
     """
 
     sample_id: str
@@ -67,11 +66,9 @@ def write_predictions(rows: Sequence[Prediction], path: Path) -> None:
 def _predict_one(bundle: Bundle, sample_id: str, spectrum: Spectrum) -> Prediction:
     verdict, _ = validate(bundle.card, spectrum, Previous.none(), now_s=spectrum.time_s, max_age_s=1.0)
     result = estimate(bundle, spectrum, verdict)
-    value, lower, upper = result.value, result.lower, result.upper
-    if result.quality is Quality.BAD and verdict.quality is not Quality.BAD:
-        out = bundle.infer(spectrum.values)
-        value, lower, upper = out["value"], out["lower"], out["upper"]
-    return Prediction(sample_id, value, lower, upper, result.t2, result.q, result.quality.value, result.reason)
+    return Prediction(
+        sample_id, result.value, result.lower, result.upper, result.t2, result.q, result.quality.value, result.reason
+    )
 
 
 def _amount(row: Prediction, mass: float, mass_sd: float) -> Prediction:

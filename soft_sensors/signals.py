@@ -61,7 +61,7 @@ class Estimate:
 
     value, sigma, lower, upper in the card's unit; lower/upper: 90 % prediction interval; sigma: the interval's
     half width divided by 1.645; t2, q and their limits: Hotelling T2 and squared spectral residual; time_s: end of
-    acquisition of the spectrum. A bad estimate has NaN numbers and a reason.
+    acquisition of the spectrum. A bad estimate has a reason; its numbers, where it has any, are for the record only.
     """
 
     value: float
