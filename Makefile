@@ -15,12 +15,14 @@ help:
 setup: .venv/ready
 
 .venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@echo "==> virtual environment in .venv"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "==> installing locked packages (about a minute; 0.9 GB)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --only-binary=:all: --require-hashes -q -r requirements.lock
+	@$(PYTHON) -m venv .venv
+	@echo "==> installing the locked packages into it (about a minute, 0.9 GB)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --only-binary=:all: --require-hashes -r requirements.lock
 	@echo "==> installing patloop"
-	@$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edge.acquire.opcua import OpcUaLine
 from edge.errors import PatloopError
 from edge.identity import require_own_names
@@ -16,6 +14,7 @@ from edge.line import Line, compose
 from edge.pki import credentials
 from edge.signals import Link, Scan
 from edge.understand import reading, usable
+from soft_sensors.validate import axis_fault
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,10 @@ async def _online(line: Line, remote: OpcUaLine) -> list[Checked]:
     found = [Checked(fine=True, what="connected, signed and encrypted; all tags are there")]
     found += _tags(line, scan, units)
     if scan.spectrum is not None:
-        axis, card = scan.spectrum.axis, line.sensor.card
-        same = len(axis) == len(card.axis) and bool(np.allclose(axis, card.axis, rtol=0, atol=1e-6))
-        same = same and scan.spectrum.axis_unit == card.axis_unit
-        found.append(
-            Checked(same, f"analyser axis: {len(axis)} channels in {scan.spectrum.axis_unit}, model {card.name}")
-        )
+        axis, unit = scan.spectrum.axis, scan.spectrum.axis_unit
+        fault = axis_fault(line.sensor.card, axis, unit)
+        told = f"analyser axis: {len(axis)} channels in {unit}"
+        found.append(Checked(not fault, f"{told}, as the model's" if not fault else f"{told}: {fault}"))
     else:
         found.append(Checked(fine=False, what="the analyser has given no spectrum yet"))
     return found

@@ -94,7 +94,7 @@ async def _run(line_file: Path, state: Path | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with Journal.open(folder / "journal.sqlite", config.line.name) as journal:
-        recorder = JournalRecorder(journal, line.sensor.card.axis)
+        recorder = JournalRecorder(journal)
         recorder.start(clock.now_s(), start_body(line), artefacts)
         try:
             await serve(

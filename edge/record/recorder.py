@@ -20,8 +20,9 @@ ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed stamp, so that the same bundle is th
 class JournalRecorder:
     """Records cycles, write outcomes and starts; reads people's requests. Raises edge.errors.RecorderError."""
 
-    def __init__(self, journal: Journal, axis: FloatArray) -> None:
-        self._journal, self._axis = journal, axis
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._axis: FloatArray | None = None
         newest = journal.last()
         self._read_to = newest.seq if newest else 0
         self._recorded_counter: tuple[int, float] | None = None
@@ -81,7 +82,8 @@ class JournalRecorder:
         if spectrum is None:
             return {**plain, "spectrum": None}, None
         new = self._recorded_counter != (spectrum.counter, spectrum.time_s)
-        same_axis = np.array_equal(spectrum.axis, self._axis)
+        same_axis = self._axis is not None and np.array_equal(spectrum.axis, self._axis)
+        self._axis = spectrum.axis
         plain["spectrum"] = {
             "counter": spectrum.counter,
             "time_s": spectrum.time_s,
@@ -95,10 +97,10 @@ class JournalRecorder:
 
 
 class SampleReader:
-    """Rebuilds samples from cycle rows, in order; axis: the soft sensor's, for spectra recorded as being on it."""
+    """Rebuilds samples from the cycle rows of one start, in order: axis and values are recorded when they change."""
 
-    def __init__(self, axis: FloatArray) -> None:
-        self._axis = axis
+    def __init__(self) -> None:
+        self._axis: FloatArray = np.zeros(0)
         self._values: FloatArray = np.zeros(0)
 
     def sample(self, plain: dict[str, Any], blob: bytes | None) -> Sample:
@@ -108,8 +110,9 @@ class SampleReader:
             self._values = unpack_spectrum(blob)
         if plain["spectrum"] is not None:
             seen = plain["spectrum"]
+            self._axis = self._axis if seen["axis"] is None else seen["axis"]
             spectrum = Spectrum(
-                axis=self._axis if seen["axis"] is None else seen["axis"],
+                axis=self._axis,
                 axis_unit=seen["axis_unit"],
                 values=self._values,
                 counter=seen["counter"],

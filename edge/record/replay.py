@@ -45,7 +45,7 @@ def replay_journal(
                 break
             if row.kind == "start":
                 line = _line_of(journal, row, Path(scratch) / str(row.seq))
-                loop, reader = begin(line), SampleReader(line.sensor.card.axis)
+                loop, reader = begin(line), SampleReader()
             if row.kind != "cycle":
                 continue
             if line is None or loop is None or reader is None:

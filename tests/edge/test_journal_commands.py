@@ -52,7 +52,7 @@ def seen_and_thought(i: int) -> tuple[Sample, Thought]:
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "journal.sqlite"
     with Journal.open(path, "CDC-REF-1", now=lambda: T0) as journal:
-        recorder = JournalRecorder(journal, AXIS)
+        recorder = JournalRecorder(journal)
         for i in range(1, 5):
             sample, thought = seen_and_thought(i)
             recorder.cycle(sample, thought)
@@ -195,7 +195,7 @@ def test_watch_prints_records_as_they_come(path: Path) -> None:
     watcher = threading.Thread(target=lambda: results.append(run("watch", path, "--kind", "cycle", "--count", 2)))
     watcher.start()
     with Journal.open(path, "CDC-REF-1") as journal:
-        recorder = JournalRecorder(journal, AXIS)
+        recorder = JournalRecorder(journal)
         for i in range(200):
             recorder.cycle(*seen_and_thought(i))
             journal.append("act", T0 + i, encode({}))

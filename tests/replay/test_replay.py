@@ -35,7 +35,7 @@ def record(folder: Path, hours: float = 0.5, scenario: str = "hidden_loss") -> t
     path = folder / "journal.sqlite"
     faults = tuple(f.model_copy(update={"at_min": 12.0}) for f in load_scenario(scenario).fault)
     with Journal.open(path, line.config.line.name) as journal:
-        recorder = Recorded(journal, line.sensor.card.axis)
+        recorder = Recorded(journal)
         artefacts = {
             "sensor": (line.sensor.bundle_hash, line.config.sensor.bundle),
             "controller": (line.control.bundle.bundle_hash, line.control.settings.controller.bundle),

@@ -57,7 +57,7 @@ class Shift:
 
     def __post_init__(self) -> None:
         self.journal = Journal.open(self.path, "CDC-REF-1", now=lambda: self.time_s)
-        self.recorder = JournalRecorder(self.journal, AXIS)
+        self.recorder = JournalRecorder(self.journal)
 
     def start(self, ceiling: str = "closed") -> None:
         config, config_hash = read_config(LINE_FILE)
