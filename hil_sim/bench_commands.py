@@ -54,11 +54,17 @@ def bench(
             raise ConfigError(str(error)) from error
         chosen = controllers or CONTROLLERS
         plan = [Job(line_file, s, c, seed, hours) for s in scenarios for c in chosen for seed in range(1, seeds + 1)]
-        with Progress(console=Console(stderr=True)) as progress:
+        console, done = Console(stderr=True), 0
+        with Progress(console=console, disable=not console.is_terminal) as progress:
             bar = progress.add_task(f"{len(plan)} runs", total=len(plan))
 
             def told(job: Job) -> None:
-                progress.update(bar, advance=1, description=f"{job.scenario} {job.controller} seed {job.seed}")
+                nonlocal done
+                done += 1
+                what = f"{job.scenario} {job.controller} seed {job.seed}"
+                progress.update(bar, advance=1, description=what)
+                if not console.is_terminal:
+                    click.echo(f"{done} of {len(plan)}: {what}", err=True)
 
             rows = run_jobs(plan, jobs, told)
     out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from edge.identity import OURS, foreign_owners
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("soft_sensors", "control", "edge", "hil_sim", "deploy")
-SOURCES = sorted(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
+SOURCES = sorted(p for name in (*PACKAGES, "tests", "examples") for p in (ROOT / name).rglob("*.py"))
 MAX_LINES = 300
 
 
