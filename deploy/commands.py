@@ -136,7 +136,7 @@ def report(console: Console, stage: Stage, played: Scenario, seed: int, shift: S
     from hil_sim.kpi import Trace, kpis
     from hil_sim.summary import markdown, table
 
-    wired = {"scenario": played.name, "controller": "mpc, over the wire", "seed": seed, **kpis(Trace.of(shift.truths))}
+    wired = {"scenario": played.name, "controller": "mpc on the wire", "seed": seed, **kpis(Trace.of(shift.truths))}
     rows = [run.row for run in runs.values()] + [wired]
     lines = table(rows)
     (stage.out / "kpi.md").write_text(markdown(lines) + "\n")

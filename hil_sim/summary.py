@@ -10,14 +10,14 @@ from scipy import stats
 
 Row = Mapping[str, float | int | str | None]
 COLUMNS = {
-    "rsd_pct": "API RSD %",
+    "rsd_pct": "RSD %",
     "mean_error_pct": "mean error %",
     "max_deviation_pct": "max dev %",
-    "time_outside_3pct": "outside ±3 % of time %",
-    "time_outside_5pct": "outside ±5 % of time %",
+    "time_outside_3pct": "time outside ±3 %",
+    "time_outside_5pct": "time outside ±5 %",
     "weight_rsd_pct": "weight RSD %",
     "settling_min": "settling min",
-    "released_oos_kg": "released OOS kg",
+    "released_oos_kg": "OOS kg",
     "travel": "travel %",
 }
 

@@ -45,7 +45,7 @@ def test_a_short_demo_leaves_journal_table_figure_and_page(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "over OPC UA (Basic256Sha256, SignAndEncrypt)" in done.stdout
     rows = json.loads((out / "kpi.json").read_text())
-    assert [r["controller"] for r in rows] == ["ratio", "pid", "mpc", "mpc, over the wire"]
+    assert [r["controller"] for r in rows] == ["ratio", "pid", "mpc", "mpc on the wire"]
     assert (out / "shift.png").stat().st_size > 50_000
     page = (out / "report.html").read_text()
     assert "data:image/png;base64," in page
