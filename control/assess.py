@@ -9,15 +9,17 @@ from control.signals import Belief, Command, Decision, Estimate, Quality, Target
 
 DRIFT_LIMIT_PCT_OF_TARGET = 1.0  # our choice: a third of the +-3 % action limit
 SIGMAS = 3.0
+DRIFT_PERSISTS_S = 300.0  # our choice: longer than any transition takes to reach the probe
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to be told: a stable name, a sentence, and a priority 1 (act now) to 3 (know)."""
+    """Something to be told: a stable name, a sentence, a priority 1 (act now) to 3 (know), how long it must last."""
 
     name: str
     text: str
     priority: int
+    persist_s: float = 0.0
 
 
 def assess(
@@ -53,7 +55,7 @@ def _of_belief(settings: ControlSettings, target: Target, belief: Belief) -> lis
         text = (
             f"NIR drift: it reads {drift_pct:+.1f}±{1.645 * sigma_pct:.1f} % of target against feeders and laboratory"
         )
-        found.append(Finding("nir_drift", text, 2))
+        found.append(Finding("nir_drift", text, 2, DRIFT_PERSISTS_S))
     loss_pct = 100 * (belief.api_gain - 1)
     if abs(loss_pct) > 1.5 and abs(belief.api_gain - 1) > SIGMAS * belief.api_gain_sigma:
         api = settings.named("api")

@@ -139,6 +139,7 @@ body {{ font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1100px; m
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }}
 th, td {{ border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: right; }}
 th:nth-child(-n+2), td:nth-child(-n+2) {{ text-align: left; }}
+h1 {{ font-size: 1.4rem; }}
 img {{ max-width: 100%; }}
 </style></head><body>
 <h1>{html.escape(title)}</h1>

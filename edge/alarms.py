@@ -1,4 +1,4 @@
-"""findings -> alarms: raised at once, cleared when unseen for a while, so that nothing chatters."""
+"""findings -> alarms: raised when they last long enough, cleared when unseen for a while, so that nothing chatters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ from edge.signals import Alarm
 CLEAR_AFTER_S = 60.0  # our choice: longer than any single refill or bad scan
 
 
-def update(standing: tuple[Alarm, ...], findings: Iterable[Finding], now_s: float) -> tuple[Alarm, ...]:
-    """The standing alarms after this cycle's findings, most urgent first, then oldest first."""
-    alarms = {a.name: a for a in standing if now_s - a.seen_s <= CLEAR_AFTER_S}
+def update(
+    standing: tuple[Alarm, ...], pending: tuple[Alarm, ...], findings: Iterable[Finding], now_s: float
+) -> tuple[tuple[Alarm, ...], tuple[Alarm, ...]]:
+    """The standing alarms after this cycle's findings, most urgent first, and those that have to last longer yet."""
+    raised = {a.name: a for a in standing if now_s - a.seen_s <= CLEAR_AFTER_S}
+    waiting = {a.name: a for a in pending if now_s - a.seen_s <= CLEAR_AFTER_S}
     for found in findings:
-        since_s = alarms[found.name].since_s if found.name in alarms else now_s
-        alarms[found.name] = Alarm(found.name, found.text, found.priority, since_s, now_s)
-    return tuple(sorted(alarms.values(), key=lambda a: (a.priority, a.since_s, a.name)))
+        known = raised.get(found.name) or waiting.get(found.name)
+        since_s = now_s if known is None else known.since_s
+        alarm = Alarm(found.name, found.text, found.priority, since_s, now_s)
+        if found.name in raised or now_s - since_s >= found.persist_s:
+            raised[found.name] = alarm
+            waiting.pop(found.name, None)
+        else:
+            waiting[found.name] = alarm
+    ordered = sorted(raised.values(), key=lambda a: (a.priority, a.since_s, a.name))
+    return tuple(ordered), tuple(waiting.values())

@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from soft_sensors.estimate import estimate
-from soft_sensors.validate import Previous, validate
-
 from control.assess import assess
 from control.decide.ratio import ratio_setpoints
 from control.decide.refill import RefillMemory, follow_refills
@@ -25,7 +22,9 @@ from edge.line import Line
 from edge.ports import Actuator, Clock, Recorder, Source
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
 from edge.understand import envelopes, feeders, freshness, target, working
+from soft_sensors.estimate import estimate
 from soft_sensors.signals import Quality
+from soft_sensors.validate import Previous, validate
 
 LATE_AFTER = 0.8  # of a cycle: a move computed later than this after the look at the line is not sent
 
@@ -44,6 +43,7 @@ class Loop:
     controller: Any = None
     lab_counter: int = -1
     alarms: tuple[Alarm, ...] = ()
+    pending: tuple[Alarm, ...] = ()
     holding_since_s: float | None = None
 
 
@@ -93,14 +93,16 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         loop = replace(loop, controller=None if command.holding else memory)
     shake, wire = handshake.wire(shake, loop.mode, command.writes, reject)
     since_s = (loop.holding_since_s or scan.time_s) if command.holding else None
-    alarms = loop.alarms
+    alarms, pending = loop.alarms, loop.pending
     if aim is not None:
-        alarms = update(loop.alarms, assess(settings, aim, loop.estimate, belief, decision, command), scan.time_s)
+        findings = assess(settings, aim, loop.estimate, belief, decision, command)
+        alarms, pending = update(alarms, pending, findings, scan.time_s)
     thought = Thought(
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,
         shake.phase.value, authority.reason, wire, answered,
     )  # fmt: skip
-    return thought, replace(loop, handshake=shake, target=aim, alarms=alarms, holding_since_s=since_s)
+    carried = replace(loop, handshake=shake, target=aim, alarms=alarms, pending=pending, holding_since_s=since_s)
+    return thought, carried
 
 
 def _situation(line: Line, loop: Loop, scan: Scan, aim: Target, *, fresh: bool) -> tuple[Situation, Belief, Loop]:

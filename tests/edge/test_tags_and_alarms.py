@@ -13,7 +13,7 @@ from control.signals import Quality
 from edge.acquire.tags import Raw, to_scan, wanted
 from edge.alarms import CLEAR_AFTER_S, update
 from edge.config import read_config
-from edge.signals import Scan
+from edge.signals import Alarm, Scan
 
 CONFIG, _ = read_config(Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml")
 AXIS = (np.linspace(908, 1676, 125), "nm")
@@ -102,8 +102,22 @@ def test_a_good_stream_gives_a_good_spectrum_and_no_result_no_lab() -> None:
 
 def test_alarms_stand_until_quiet_and_keep_their_start() -> None:
     high, low = Finding("divert", "x", 1), Finding("drift", "y", 2)
-    alarms = update((), [low], 10.0)
-    alarms = update(alarms, [low, high], 20.0)
+    alarms, _ = update((), (), [low], 10.0)
+    alarms, _ = update(alarms, (), [low, high], 20.0)
     assert [(a.name, a.since_s) for a in alarms] == [("divert", 20.0), ("drift", 10.0)]
-    assert update(alarms, [], 20.0 + CLEAR_AFTER_S) != ()
-    assert update(alarms, [], 21.0 + CLEAR_AFTER_S) == ()
+    assert update(alarms, (), [], 20.0 + CLEAR_AFTER_S)[0] != ()
+    assert update(alarms, (), [], 21.0 + CLEAR_AFTER_S)[0] == ()
+
+
+def test_a_finding_that_must_last_is_raised_only_then_and_keeps_its_start() -> None:
+    drift = Finding("nir_drift", "x", 2, persist_s=100.0)
+    alarms, pending = update((), (), [drift], 10.0)
+    assert (alarms, [a.name for a in pending]) == ((), ["nir_drift"])
+    alarms, pending = update(alarms, pending, [drift], 60.0)
+    assert alarms == ()
+    alarms, pending = update(alarms, pending, [drift], 110.0)
+    assert [(a.name, a.since_s) for a in alarms] == [("nir_drift", 10.0)]
+    assert pending == ()
+    gone, waiting = update((), (Alarm("nir_drift", "x", 2, 10.0, 20.0),), [drift], 200.0)
+    assert gone == ()
+    assert [a.since_s for a in waiting] == [200.0], "a gap begins it anew"
