@@ -249,7 +249,7 @@ def _feeder_disturbed(observer: Observer, memory: Memory) -> bool:
     now_s, look_s = memory.steps[-1].time_s, 3 * _transport_s(observer, memory.steps[-1].observation.target)
     recent = [s.observation for s in memory.steps if s.time_s >= now_s - look_s]
     much = observer.noise.feeder_disturbed_rel
-    asked = [seen.setpoints[api] for seen in recent]
+    asked = [seen.target.api_pct * seen.target.throughput_kg_h for seen in recent]
     if max(asked) > (1 + much) * min(asked):
         return True
     flows = [(seen.values.get(f"y_flow_{api}"), seen.setpoints[api]) for seen in recent]

@@ -9,7 +9,11 @@ from types import ModuleType
 from soft_sensors.errors import TableError
 from soft_sensors.read.tables import ReferenceTable, SpectraTable
 
-FORMATS = ("csv", "parquet")
+# ending -> the reader's file; OPUS numbers its files instead of giving them an ending: name.0, name.1, ...
+ENDINGS = {
+    "csv": "csv", "parquet": "parquet", "dx": "jcamp", "jdx": "jcamp", "jcm": "jcamp", "spc": "spc", "opus": "opus",
+}  # fmt: skip
+REFERENCES = ("csv", "parquet")
 
 
 def read_spectra(path: Path) -> SpectraTable:
@@ -19,16 +23,25 @@ def read_spectra(path: Path) -> SpectraTable:
 
 
 def read_reference(path: Path) -> ReferenceTable:
-    """References in a file of any known format; TableError when it cannot be used."""
+    """References in a CSV or Parquet file; TableError when it cannot be used."""
+    if _format(path) not in REFERENCES:
+        raise TableError(f"{path}: references are read from .{' or .'.join(REFERENCES)} only")
     table: ReferenceTable = _reader(path).read_reference(path)
     return table
 
 
-def _reader(path: Path) -> ModuleType:
+def _format(path: Path) -> str:
     ending = path.suffix.lower().lstrip(".")
-    if ending not in FORMATS:
-        raise TableError(f"{path}: ending {path.suffix!r} is not known; use .{' or .'.join(FORMATS)}")
+    if ending.isascii() and ending.isdigit():
+        return "opus"
+    if ending not in ENDINGS:
+        raise TableError(f"{path}: ending {path.suffix!r} is not known; use .{', .'.join(ENDINGS)} or .0 (OPUS)")
+    return ENDINGS[ending]
+
+
+def _reader(path: Path) -> ModuleType:
+    name = _format(path)
     try:
-        return import_module(f"soft_sensors.read.{ending}")
+        return import_module(f"soft_sensors.read.{name}")
     except ModuleNotFoundError as error:
-        raise TableError(f"{path}: reading .{ending} needs the package {error.name!r}, not installed here") from error
+        raise TableError(f"{path}: reading it needs the package {error.name!r}, not installed here") from error

@@ -13,11 +13,15 @@ from soft_sensors.signals import FloatArray
 
 @dataclass(frozen=True)
 class SpectraTable:
-    """Spectra values [n, channels] on one axis [channels] (strictly monotonic), one sample_id a row."""
+    """Spectra values [n, channels] on one axis [channels] (strictly monotonic, in the file's direction).
+
+    One sample_id a row; axis_unit: "nm" or "cm-1" as the file says it, "" where it does not.
+    """
 
     sample_ids: tuple[str, ...]
     axis: FloatArray
     values: FloatArray
+    axis_unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def test_a_missing_or_strange_file(tmp_path: Path) -> None:
     for name in ("none.csv", "none.parquet"):
         with pytest.raises(TableError, match="no such file"):
             read_spectra(tmp_path / name)
-    with pytest.raises(TableError, match=r"ending '.spc' is not known; use .csv or .parquet"):
-        read_reference(tmp_path / "none.spc")
+    with pytest.raises(TableError, match=r"ending '.xls' is not known; use .csv, .parquet, .dx"):
+        read_reference(tmp_path / "none.xls")
     with pytest.raises(TableError, match="not readable as Parquet"):
         read_spectra(table(tmp_path, "sample_id", "t.parquet"))
     (tmp_path / "t.csv").write_bytes(b"sample_id,1,2\n\xff\xfe,1,2\n")
