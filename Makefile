@@ -9,7 +9,7 @@ help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
 	@echo "make test    set up and run the tests"
 	@echo "make check   lint, types, import contracts"
-	@echo "make kpi     the README's control table: 20 seeds, 2 h each (about 30 minutes on 2 cores)"
+	@echo "make kpi     the control table of the README: 20 seeds, 2 h each (10 to 15 minutes on 2 cores)"
 	@echo "make models  build the shipped soft sensor and controller bundle again"
 
 setup: .venv/ready
