@@ -11,11 +11,16 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from control.signals import Mode
 from edge.errors import ConfigError, PatloopError, RecorderError
+
+if TYPE_CHECKING:
+    from edge.line import Line
+    from edge.ports import Clock, Source
 
 LINE = click.argument("line_file", metavar="LINE.toml", type=click.Path(dir_okay=False, path_type=Path))
 STATE = click.option(
@@ -57,14 +62,15 @@ def run(line_file: Path, state: Path | None) -> None:
 
 
 async def _run(line_file: Path, state: Path | None) -> None:
+    from edge.acquire.folder import FolderSource, newest_counter
     from edge.acquire.opcua import OpcUaLine
-    from edge.acquire.replay import ReplaySource, StepClock, WallClock
+    from edge.acquire.replay import WallClock
     from edge.actuate.opcua import OpcUaActuator
     from edge.identity import require_own_names
     from edge.line import compose
     from edge.notify import Notifier
     from edge.pki import credentials
-    from edge.ports import Actuator, Clock, Source
+    from edge.ports import Actuator
     from edge.record.journal import Journal
     from edge.record.recorder import JournalRecorder
     from edge.service import LineClock, serve, start_body
@@ -77,10 +83,8 @@ async def _run(line_file: Path, state: Path | None) -> None:
     actuator: Actuator | None = None
     source: Source
     clock: Clock
-    if config.analyser.kind == "replay":
-        clock = StepClock(time.time()) if config.analyser.pace == "fast" else WallClock()
-        source = ReplaySource(config, clock, line.sensor.card.axis_unit)
-        click.echo(f"{config.line.name}: playing {source.total} recorded spectra, monitor only")
+    if config.analyser.kind != "opcua":
+        source, clock = _watched(line, folder)
     else:
         remote = OpcUaLine(config, credentials(folder))
         source, clock = remote, LineClock(remote) if config.opcua and config.opcua.clock_tag else WallClock()
@@ -95,6 +99,8 @@ async def _run(line_file: Path, state: Path | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with Journal.open(folder / "journal.sqlite", config.line.name) as journal:
         recorder = JournalRecorder(journal)
+        if isinstance(source, FolderSource):
+            source.resume(lambda: newest_counter(journal))
         recorder.start(clock.now_s(), start_body(line), artefacts)
         try:
             await serve(
@@ -104,8 +110,26 @@ async def _run(line_file: Path, state: Path | None) -> None:
             if remote is not None:
                 await remote.close()
         with contextlib.suppress(RecorderError):  # a full disk: the gap at the end says as much
+            if isinstance(source, FolderSource):
+                source.close()
             recorder.stop(clock.now_s(), "stopped" if stop.is_set() else "the recorded file ended")
     click.echo(f"{config.line.name}: stopped in good order")
+
+
+def _watched(line: Line, folder: Path) -> tuple[Source, Clock]:
+    """Source and clock of a line that is only watched: a recorded file played back, or a drop folder."""
+    from edge.acquire.folder import FolderSource
+    from edge.acquire.replay import ReplaySource, StepClock, WallClock
+
+    config, unit = line.config, line.sensor.card.axis_unit
+    if config.analyser.kind == "folder":
+        clock = WallClock()
+        click.echo(f"{config.line.name}: watching {config.analyser.folder}, monitor only")
+        return FolderSource(config, clock, unit, folder / "picked.log"), clock
+    pace = StepClock(time.time()) if config.analyser.pace == "fast" else WallClock()
+    played = ReplaySource(config, pace, unit)
+    click.echo(f"{config.line.name}: playing {played.total} recorded spectra, monitor only")
+    return played, pace
 
 
 @click.command()

@@ -52,11 +52,17 @@ class OpcUaTable(Table):
 
 
 class AnalyserTable(Table):
-    """Where spectra come from: the PLC's wire (prefix of the stream's tags), or a recorded file played back."""
+    """Where spectra come from: the PLC's wire (prefix of the stream's tags), a recorded file, or a drop folder.
 
-    kind: Literal["opcua", "replay"]
+    Of a drop folder: the files that match pattern, each one spectrum, when they stood still for settle_s.
+    """
+
+    kind: Literal["opcua", "replay", "folder"]
     prefix: str = "Nir"
     spectra: Path | None = None
+    folder: Path | None = None
+    pattern: Annotated[str, Field(pattern=r"^[^/\\]+$")] = "*.csv"
+    settle_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 2.0
     max_age_s: Positive
     pace: Literal["fast", "real"] = "fast"
 
@@ -64,6 +70,10 @@ class AnalyserTable(Table):
     def _complete(self) -> AnalyserTable:
         if self.kind == "replay" and self.spectra is None:
             raise ValueError("kind 'replay' needs 'spectra': the CSV file to play back")
+        if self.kind == "folder" and self.folder is None:
+            raise ValueError("kind 'folder' needs 'folder': the folder that files are dropped into")
+        if self.kind == "folder" and self.settle_s >= self.max_age_s:
+            raise ValueError("settle_s must be below max_age_s, or every spectrum is too old when it is picked up")
         return self
 
 
@@ -121,6 +131,8 @@ class LineConfig(Table):
             raise ValueError("a controlled line needs the tables [opcua] and [diversion]")
         if self.analyser.kind == "opcua" and self.opcua is None:
             raise ValueError("analyser kind 'opcua' needs the table [opcua]")
+        if self.analyser.kind == "folder" and self.line.mode_ceiling is not Mode.MONITOR:
+            raise ValueError("a line watched through a drop folder is monitored only: mode_ceiling 'monitor'")
         self.control()  # its own checks, so that a bad controller table is found here
         return self
 
@@ -162,9 +174,9 @@ def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
         "line": config.line.model_copy(update={"state_dir": (folder / config.line.state_dir).resolve()}),
         "sensor": config.sensor.model_copy(update={"bundle": (folder / config.sensor.bundle).resolve()}),
     }
-    if config.analyser.spectra is not None:
-        spectra = (folder / config.analyser.spectra).resolve()
-        changes["analyser"] = config.analyser.model_copy(update={"spectra": spectra})
+    named = {"spectra": config.analyser.spectra, "folder": config.analyser.folder}
+    found = {name: (folder / path).resolve() for name, path in named.items() if path is not None}
+    changes["analyser"] = config.analyser.model_copy(update=found)
     if config.controller is not None:
         bundle = (folder / config.controller.bundle).resolve()
         changes["controller"] = config.controller.model_copy(update={"bundle": bundle})

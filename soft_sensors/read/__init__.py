@@ -16,6 +16,15 @@ ENDINGS = {
 REFERENCES = ("csv", "parquet")
 
 
+class MissingPackageError(TableError):
+    """A format's parser is not installed: no fault of the file."""
+
+
+def check_reader(path: Path) -> None:
+    """Is there a reader for a file of this name? TableError names the endings, MissingPackageError the package."""
+    _reader(path)
+
+
 def read_spectra(path: Path) -> SpectraTable:
     """Spectra in a file of any known format; TableError when it cannot be used."""
     table: SpectraTable = _reader(path).read_spectra(path)
@@ -44,4 +53,5 @@ def _reader(path: Path) -> ModuleType:
     try:
         return import_module(f"soft_sensors.read.{name}")
     except ModuleNotFoundError as error:
-        raise TableError(f"{path}: reading it needs the package {error.name!r}, not installed here") from error
+        said = f"{path}: reading it needs the package {error.name!r}, not installed here"
+        raise MissingPackageError(said) from error
