@@ -26,6 +26,25 @@ class Excluded:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """How a model came to its instrument: from which bundle, by which map, learnt from which samples.
+
+    rmse_before, rmse_after: root mean square difference to the old instrument's values on the paired samples, without
+    a map and (nested cross-validation) with it, in the card's unit; agreement_half_width: 90 % of the latter are within
+    it; parent_half_width: the interval at home. The card's half_width is the root of the sum of both squares.
+    """
+
+    parent_name: str
+    parent_hash: str
+    method: str
+    pairs: tuple[str, ...]
+    rmse_before: float
+    rmse_after: float
+    agreement_half_width: float
+    parent_half_width: float
+
+
+@dataclass(frozen=True)
 class Card:
     """What the model is, where it holds and on what evidence.
 
@@ -68,6 +87,7 @@ class Card:
     seed: int
     software: str
     excluded: tuple[Excluded, ...] = ()
+    transfer: Transfer | None = None
 
 
 def read_card(text: str, where: str) -> Card:
@@ -78,7 +98,7 @@ def read_card(text: str, where: str) -> Card:
         raise BundleError(f"{where}: not valid TOML ({error}); make the bundle again") from error
     if table.get("format") != FORMAT:
         raise BundleError(f"{where}: card format {table.get('format')} is not {FORMAT}; calibrate again")
-    missing = sorted({f.name for f in fields(Card)} - {"excluded"} - table.keys())
+    missing = sorted({f.name for f in fields(Card)} - {"excluded", "transfer"} - table.keys())
     unknown = sorted(table.keys() - {f.name for f in fields(Card)})
     if missing or unknown:
         raise BundleError(f"{where}: missing {missing}, unknown {unknown}; make the bundle again")
@@ -88,7 +108,9 @@ def read_card(text: str, where: str) -> Card:
 def _card(table: Mapping[str, Any], where: str) -> Card:
     try:
         left_out = tuple(Excluded(str(e["sample_id"]), str(e["reason"])) for e in table.get("excluded", ()))
-        plain = {key: value for key, value in table.items() if key not in ("axis", "excluded")}
-        return Card(axis=np.array(table["axis"], dtype=np.float64), excluded=left_out, **plain)
+        plain = {key: value for key, value in table.items() if key not in ("axis", "excluded", "transfer")}
+        moved = table.get("transfer")
+        transfer = None if moved is None else Transfer(**{**moved, "pairs": tuple(map(str, moved["pairs"]))})
+        return Card(axis=np.array(table["axis"], dtype=np.float64), excluded=left_out, transfer=transfer, **plain)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{where}: {error}; make the bundle again") from error

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -19,7 +17,8 @@ from rich.table import Table
 
 from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.card import AMOUNT_VIA_MASS, CONCENTRATION
-from soft_sensors.errors import AlteredError, BundleError, SensorError
+from soft_sensors.console import FILE, InputError, one_line, progress
+from soft_sensors.errors import AlteredError, BundleError
 from soft_sensors.inputs import joined_tables, labels_of, masses_of, name_samples, numbers
 from soft_sensors.predictions import Prediction, predict, write_predictions
 from soft_sensors.read import read_reference, read_spectra
@@ -27,31 +26,10 @@ from soft_sensors.read.tables import SpectraTable
 from soft_sensors.score import score
 from soft_sensors.show import show_card, show_groups, show_score
 from soft_sensors.signals import FloatArray
+from soft_sensors.transfer_command import transfer
 
 P = ParamSpec("P")
 R = TypeVar("R")
-FILE = click.Path(path_type=Path)
-
-
-class InputError(click.ClickException):
-    """The input is wrong: one line and exit code 2."""
-
-    exit_code = 2
-
-
-def _one_line(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the soft sensors' own errors into one line for the user."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except SensorError as error:
-            raise InputError(str(error)) from error
-        except OSError as error:
-            raise InputError(f"{error.filename}: {error.strerror}") from error
-
-    return run
 
 
 def _spectra_option(command: Callable[P, R]) -> Callable[P, R]:
@@ -92,7 +70,7 @@ def sensor() -> None:
 @click.option("--refuse-factor", type=click.FloatRange(min=1.0), default=3.0, show_default=True,
               help="T2 or Q above its limit is uncertain; above this many times the limit it is bad.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the folds where groups are many.")
-@_one_line
+@one_line
 def calibrate(
     spectra: Path, reference: Path, target: str, group: str | None, mass: str | None, out: Path, axis_unit: str,
     axis_range: tuple[float, float] | None, unit: str, name: str | None, input_type: str, refuse_factor: float,
@@ -110,7 +88,7 @@ def calibrate(
     from soft_sensors.calibrate.package import check_free, write_bundle
 
     check_free(out)
-    with _progress("reading") as say:
+    with progress("reading") as say:
         table, references, rows = joined_tables(spectra, reference, target, mass, group)
         y = numbers(references, rows, target)
         if mass is not None:
@@ -145,7 +123,7 @@ def calibrate(
 @click.option("--mass-sd", type=click.FloatRange(min=0.0), default=0.0, help="SD of the weighing beyond calibration's.")
 @click.option("--max-rmsep", type=float, help="Exit 1 when RMSEP is above this.")
 @click.option("--json", "json_file", type=FILE, metavar="F", help="Write the figures to this file.")
-@_one_line
+@one_line
 def validate(
     bundle: Path, spectra: Path, reference: Path, target: str, group: str | None, mass: str | None, mass_sd: float,
     max_rmsep: float | None, json_file: Path | None,
@@ -182,7 +160,7 @@ def validate(
 @click.option("--mass", metavar="COL", help="Column of the tablet masses.")
 @click.option("--mass-sd", type=click.FloatRange(min=0.0), default=0.0, help="SD of the weighing beyond calibration's.")
 @click.option("--out", type=FILE, required=True, metavar="P.csv", help="Predictions file to write.")
-@_one_line
+@one_line
 def predict_command(
     bundle: Path, spectra: Path, reference: Path | None, mass: str | None, mass_sd: float, out: Path
 ) -> None:
@@ -205,9 +183,12 @@ def predict_command(
     click.echo(f"{out}: {len(predictions)} predictions, " + ", ".join(f"{n} {q}" for q, n in counts.items()))
 
 
+sensor.add_command(transfer)
+
+
 @sensor.command()
 @click.argument("bundle", type=FILE)
-@_one_line
+@one_line
 def show(bundle: Path) -> None:
     """Show what a bundle says of itself.
 
@@ -220,7 +201,7 @@ def show(bundle: Path) -> None:
 
 @sensor.command()
 @click.argument("bundle", type=FILE)
-@_one_line
+@one_line
 def verify(bundle: Path) -> None:
     """Check a bundle's hashes, and its golden vectors on this machine; exit 1 when it was altered.
 
@@ -238,7 +219,7 @@ def verify(bundle: Path) -> None:
 
 @sensor.command("list")
 @click.argument("folder", type=FILE, default=Path())
-@_one_line
+@one_line
 def list_command(folder: Path) -> None:
     """List the bundles in a folder.
 
@@ -261,13 +242,6 @@ def list_command(folder: Path) -> None:
     Console().print(table)
 
 
-@contextmanager
-def _progress(first: str) -> Iterator[Callable[[str], None]]:
-    """A line that says what is being done; on stderr, so that stdout stays clean."""
-    with Console(stderr=True).status(first) as status:
-        yield status.update
-
-
 def _predict(model: Bundle, table: SpectraTable, masses: FloatArray | None, mass_sd: float) -> list[Prediction]:
-    with _progress(f"predicting {len(table.sample_ids)} spectra"):
+    with progress(f"predicting {len(table.sample_ids)} spectra"):
         return list(predict(model, table, masses, mass_sd))

@@ -3,6 +3,7 @@
 SensorError          the text is one line: what, where, how to mend it
 +-- TableError       a table of spectra or references cannot be used
 +-- CalibrationError the samples do not allow a model
++-- TransferError    no transfer to the new instrument is better than none
 +-- BundleError      a model bundle cannot be used
     +-- AlteredError it is not what was written: a hash or a golden vector does not agree
 """
@@ -20,6 +21,10 @@ class TableError(SensorError):
 
 class CalibrationError(SensorError):
     """The samples do not allow a model."""
+
+
+class TransferError(SensorError):
+    """The paired samples do not support a transfer: the answer is no."""
 
 
 class BundleError(SensorError):

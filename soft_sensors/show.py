@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from soft_sensors.bundle import Bundle
+from soft_sensors.card import Card
 from soft_sensors.predictions import Prediction
 from soft_sensors.score import Score, score
 from soft_sensors.signals import FloatArray
@@ -26,11 +27,22 @@ def show_card(model: Bundle) -> None:
         ("evidence", c.evidence),
         ("90 % interval", f"±{c.half_width:.4g}"),
         ("limits", f"T2 {c.t2_limit:.4g}, Q {c.q_limit:.4g}, refused above {c.refuse_factor:g} times these"),
+        *_transfer_lines(c),
         ("bundle hash", model.bundle_hash),
         *((f"left out: {e.sample_id}", e.reason) for e in c.excluded),
     ):
         table.add_row(name, value)
     Console().print(table)
+
+
+def _transfer_lines(card: Card) -> tuple[tuple[str, str], ...]:
+    made = card.transfer
+    if made is None:
+        return ()
+    return (
+        ("transferred from", f"{made.parent_name} {made.parent_hash[:12]} by {made.method}, {len(made.pairs)} pairs"),
+        ("from old values", f"{made.rmse_before:.4g} away without transfer, {made.rmse_after:.4g} with it (nested)"),
+    )
 
 
 def show_score(result: Score) -> None:

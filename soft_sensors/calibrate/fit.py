@@ -113,7 +113,7 @@ def _calibrate(samples: Samples, intent: Intent, progress: Progress) -> Calibrat
         saturation=limits.saturation(inside), flat_run=limits.flat_run(inside), n_samples=int(keep.sum()),
         n_groups=folding.n_units if folding.grouped else 0, grouping=folding.text,
         reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=rmsecv, rmsecv_null=null,
-        skill=skill, evidence=_evidence(skill), seed=intent.seed, software=_software(), excluded=named,
+        skill=skill, evidence=_evidence(skill), seed=intent.seed, software=software(), excluded=named,
     )
     return Calibration(card, pipeline, choice.recipe, window, samples, predicted, t2, q, suspect, outlying, keep,
                        choice.curves)
@@ -172,6 +172,7 @@ def _evidence(skill: float) -> str:
     return f"explains {100 * skill:.0f} % of the variance between held-out samples"
 
 
-def _software() -> str:
+def software() -> str:
+    """Names and versions of what made the model, for the card."""
     names = ("patloop", "numpy", "scikit-learn", "chemotools", "onnx")
     return ", ".join(f"{name} {version(name)}" for name in names)

@@ -22,25 +22,29 @@ OPSET, IR_VERSION = 17, 8  # our choice: old enough for every onnxruntime of the
 TYPES = {"float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}
 
 
-class _Nodes:
-    """The graph as it grows: nodes in order and their constants."""
+class Nodes:
+    """The graph as it grows: nodes in order and their constants, all names with the given prefix."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
     def constant(self, name: str, value: FloatArray | NDArray[np.int64]) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
+        """Add a constant; returns its full name."""
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), self.prefix + name))
+        return self.prefix + name
 
     def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Add a node; returns the full name of its output."""
+        output = self.prefix + output
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"make_{output}", **attributes))
         return output
 
 
 def graph_bytes(made: Calibration) -> bytes:
     """The serialised graph: input `spectrum` [1, n_channels], outputs OUTPUTS, each [1, 1]."""
-    card, nodes = made.card, _Nodes()
+    card, nodes = made.card, Nodes()
     treated = _pretreatment(made, nodes)
     _model(made, treated, nodes)
     spectrum = helper.make_tensor_value_info("spectrum", TYPES[card.input_type], [1, card.axis.size])
@@ -52,7 +56,7 @@ def graph_bytes(made: Calibration) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _pretreatment(made: Calibration, nodes: _Nodes) -> str:
+def _pretreatment(made: Calibration, nodes: Nodes) -> str:
     now = "spectrum"
     if made.card.input_type == "float32":
         now = nodes.add("Cast", [now], "wide", to=TensorProto.DOUBLE)
@@ -70,7 +74,7 @@ def _pretreatment(made: Calibration, nodes: _Nodes) -> str:
     return now
 
 
-def _derivative(made: Calibration, now: str, nodes: _Nodes) -> str:
+def _derivative(made: Calibration, now: str, nodes: Nodes) -> str:
     """Savitzky-Golay as windows times kernel: onnxruntime has no double-precision convolution on the processor.
 
     The window's centre is taken off first (a derivative's kernel sums to zero): the offset costs no digits then.
@@ -89,7 +93,7 @@ def _derivative(made: Calibration, now: str, nodes: _Nodes) -> str:
     return nodes.add("Reshape", [filtered, shape], "derivative")
 
 
-def _model(made: Calibration, treated: str, nodes: _Nodes) -> None:
+def _model(made: Calibration, treated: str, nodes: Nodes) -> None:
     """value = y_mean + t q, t = (x - x_mean) R; T2 = |t / s|^2; Q = |x - x_mean - t P'|^2."""
     pls = made.pipeline[-1]
     x = made.pipeline[:-1].transform(made.samples.spectra[made.keep])
@@ -109,7 +113,7 @@ def _model(made: Calibration, treated: str, nodes: _Nodes) -> None:
     _square_sum(nodes, nodes.add("Sub", [centred, explained], "residual"), "q")
 
 
-def _square_sum(nodes: _Nodes, name: str, output: str) -> None:
+def _square_sum(nodes: Nodes, name: str, output: str) -> None:
     squared = nodes.add("Mul", [name, name], f"{output}_squared")
     axes = nodes.constant(f"{output}_axes", np.array([1]))
     nodes.add("ReduceSum", [squared, axes], output, keepdims=1)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +19,7 @@ from soft_sensors.bundle import CARD, GOLDEN, GRAPH, HASHES, OUTPUTS, PARTS, Bun
 from soft_sensors.calibrate.fit import Calibration
 from soft_sensors.calibrate.graph import graph_bytes
 from soft_sensors.calibrate.report import write_report
-from soft_sensors.card import Card
+from soft_sensors.card import Card, Transfer
 from soft_sensors.errors import CalibrationError
 from soft_sensors.signals import FloatArray
 
@@ -30,18 +31,25 @@ def write_bundle(made: Calibration, out: Path) -> Bundle:
 
     Replaces an older bundle at out; CalibrationError when out holds anything else.
     """
+    graph = graph_bytes(made)
+    order = np.argsort(made.samples.reference[made.keep], kind="stable")
+    parts = {GRAPH: graph, CARD: card_toml(made.card).encode(),
+             GOLDEN: golden(made.card, made.samples.spectra[made.keep][order], graph)}
+    return write_parts(parts, lambda bundle_hash, folder: write_report(made, bundle_hash, folder), out)
+
+
+def write_parts(parts: Mapping[str, bytes], report: Callable[[str, Path], None], out: Path) -> Bundle:
+    """Write the parts, their hashes and a report (given the bundle's hash and its folder) as a bundle, and load it."""
     check_free(out)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    graph = graph_bytes(made)
-    parts = {GRAPH: graph, CARD: card_toml(made.card).encode(), GOLDEN: _golden(made, graph)}
     hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in PARTS}
     for name, content in parts.items():
         (partial / name).write_bytes(content)
     lines = [f'"{name}" = "{digest}"' for name, digest in hashes.items()]
     (partial / HASHES).write_text("\n".join([*lines, f'bundle = "{combined_hash(hashes)}"', ""]))
-    write_report(made, combined_hash(hashes), partial)
+    report(combined_hash(hashes), partial)
     load_bundle(partial)
     if out.exists():
         shutil.rmtree(out)
@@ -59,26 +67,29 @@ def card_toml(card: Card) -> str:
     """The card as TOML, one key a line, numbers in full."""
     lines = []
     for field in fields(card):
-        if field.name != "excluded":
+        if field.name not in ("excluded", "transfer"):
             lines.append(f"{field.name} = {_toml(getattr(card, field.name))}")
     for left_out in card.excluded:
         lines += ["", "[[excluded]]", f"sample_id = {_toml(left_out.sample_id)}", f"reason = {_toml(left_out.reason)}"]
+    if card.transfer is not None:
+        lines += ["", "[transfer]", *(f"{f.name} = {_toml(getattr(card.transfer, f.name))}" for f in fields(Transfer))]
     return "\n".join([*lines, ""])
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return "[" + ", ".join(repr(float(v)) for v in value) + "]"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
     if isinstance(value, str):
         return json.dumps(value).replace("\x7f", "\\u007f")
     return repr(value)
 
 
-def _golden(made: Calibration, graph: bytes) -> bytes:
-    """Five kept spectra over the reference range, and what the graph gives for them."""
-    order = np.argsort(made.samples.reference[made.keep], kind="stable")
-    picked = order[np.linspace(0, order.size - 1, GOLDEN_SPECTRA).round().astype(int)]
-    spectra = made.samples.spectra[made.keep][picked].astype(made.card.input_type)
+def golden(card: Card, ordered: FloatArray, graph: bytes) -> bytes:
+    """Five of the spectra [n, channels], which are in order of the reference, and what the graph gives for them."""
+    picked = np.linspace(0, len(ordered) - 1, GOLDEN_SPECTRA).round().astype(int)
+    spectra = ordered[picked].astype(card.input_type)
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rows = [[float(o.item()) for o in session.run(OUTPUTS, {"spectrum": row[None, :]})] for row in spectra]
     return _npz({"spectra": spectra, "outputs": np.array(rows)})

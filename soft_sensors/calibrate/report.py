@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -38,11 +39,11 @@ def write_report(made: Calibration, bundle_hash: str, folder: Path) -> None:
 def _page(made: Calibration, bundle_hash: str, figures: dict[str, bytes]) -> str:
     card = made.card
     warning = f'<p class="no">{escape(card.evidence)}</p>' if card.skill <= 0 else ""
-    pictures = "".join(_figure(name, picture) for name, picture in figures.items())
+    pictures = "".join(figure(CAPTIONS[name], picture) for name, picture in figures.items())
     return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(card.name)}</title>
 <style>{STYLE}</style></head><body>
 <h1>Soft sensor {escape(card.name)}: {escape(card.cqa)}</h1>{warning}
-<h2>Model and evidence</h2>{_table(_facts(made, bundle_hash))}
+<h2>Model and evidence</h2>{table(_facts(made, bundle_hash))}
 <h2>Left out of the fit</h2>{_left_out(made)}
 <h2>Figures</h2>{pictures}
 <h2>Largest residuals of held-out samples</h2>{_worst(made)}
@@ -74,7 +75,8 @@ def _facts(made: Calibration, bundle_hash: str) -> list[tuple[str, str]]:
     ]
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """An HTML table of names and values."""
     cells = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td></tr>" for a, b in rows)
     return f"<table>{cells}</table>"
 
@@ -83,12 +85,13 @@ def _left_out(made: Calibration) -> str:
     if not made.card.excluded:
         return "<p>No sample: none has a suspect reference or an outlying spectrum.</p>"
     note = "<p>The interval and the residual figure still count them. Measure them again before you believe either.</p>"
-    return _table([(e.sample_id, e.reason) for e in made.card.excluded]) + note
+    return table([(e.sample_id, e.reason) for e in made.card.excluded]) + note
 
 
-def _figure(name: str, picture: bytes) -> str:
+def figure(caption: str, picture: bytes) -> str:
+    """An HTML figure with the picture (PNG) inside."""
     text = base64.b64encode(picture).decode()
-    caption = escape(CAPTIONS[name])
+    caption = escape(caption)
     return (f'<figure><img alt="{caption}" src="data:image/png;base64,{text}">'
             f"<figcaption>{caption}</figcaption></figure>")
 

@@ -111,9 +111,9 @@ def test_a_machine_that_computes_differently_is_found(made: Calibration, tmp_pat
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     from soft_sensors.calibrate import package
 
-    honest = package._golden
-    nudged = replace(made, samples=replace(made.samples, spectra=made.samples.spectra * (1 + 1e-5)))
-    monkeypatch.setattr(package, "_golden", lambda m, graph: _mixed(honest(m, graph), honest(nudged, graph)))
+    honest = package.golden
+    monkeypatch.setattr(package, "golden", lambda card, spectra, graph: _mixed(
+        honest(card, spectra, graph), honest(card, spectra * (1 + 1e-5), graph)))
     with pytest.raises(AlteredError, match="this machine differs"):
         write_bundle(made, tmp_path / "other")
 

@@ -1,0 +1,136 @@
+"""moved model -> bundle folder, with a report and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from soft_sensors.bundle import CARD, GOLDEN, GRAPH, Bundle
+from soft_sensors.calibrate.figures import BLUE, GREY, ORANGE, RED
+from soft_sensors.calibrate.package import card_toml, golden, write_parts
+from soft_sensors.calibrate.report import STYLE, figure, table
+from soft_sensors.calibrate.transfer.move import Moved
+from soft_sensors.validate import window
+
+CAPTIONS = {
+    "pairs": "Each pair on both instruments; the transferred value is by a map that was chosen and learnt without it.",
+    "methods": "Cross-validated difference to the old instrument's values for every map that was tried: SST(components), "
+               "DS(ridge), PDS(channels, components).",
+    "spectra": "What is left of the difference between the instruments, over the pairs the map was learnt from.",
+}
+
+
+def write_moved(moved: Moved, out: Path) -> Bundle:
+    """Write the moved model as a bundle at out; CalibrationError when out holds anything but a bundle."""
+    order = np.argsort(moved.old_values, kind="stable")
+    parts = {GRAPH: moved.graph, CARD: card_toml(moved.card).encode(),
+             GOLDEN: golden(moved.card, moved.paired.new[order[~moved.suspect[order]]], moved.graph)}
+    return write_parts(parts, lambda bundle_hash, folder: _write_report(moved, bundle_hash, folder), out)
+
+
+def _write_report(moved: Moved, bundle_hash: str, folder: Path) -> None:
+    drawn: dict[str, Callable[[Moved, Axes], None]] = {"pairs": _pairs, "methods": _methods, "spectra": _spectra}
+    pictures = {name: _png(draw, moved) for name, draw in drawn.items()}
+    (folder / "figures").mkdir()
+    for name, picture in pictures.items():
+        (folder / "figures" / f"{name}.png").write_bytes(picture)
+    card = moved.card
+    notes = "".join(f'<p class="no">{escape(text)}</p>' for text in moved.warnings)
+    shown = "".join(figure(CAPTIONS[name], picture) for name, picture in pictures.items())
+    (folder / "report.html").write_text(f"""<!doctype html><html lang="en"><head><meta charset="utf-8">
+<title>{escape(card.name)}</title><style>{STYLE}</style></head><body>
+<h1>Soft sensor {escape(card.name)}: {escape(card.cqa)}, transferred to another instrument</h1>{notes}
+<h2>Transfer and evidence</h2>{table(_facts(moved, bundle_hash))}
+<h2>Figures</h2>{shown}
+<h2>Pairs</h2>{_rows(moved)}
+</body></html>
+""", encoding="utf-8")
+
+
+def _facts(moved: Moved, bundle_hash: str) -> list[tuple[str, str]]:
+    card, made = moved.card, moved.card.transfer
+    if made is None:
+        raise ValueError("a moved model's card says how it was moved")
+    unit = f" {card.unit}" if card.unit else ""
+    return [
+        ("Parent", f"{made.parent_name}, bundle hash {made.parent_hash}"),
+        ("Map", f"{made.method}; learnt from {len(made.pairs)} pairs"),
+        ("Difference to the old instrument, no transfer", f"{made.rmse_before:.4g}{unit} (root mean square)"),
+        ("Difference to the old instrument, transferred", f"{made.rmse_after:.4g}{unit} (nested cross-validation)"),
+        ("90 % interval", f"±{card.half_width:.4g}{unit}: ±{made.parent_half_width:.4g} at home and "
+                          f"±{made.agreement_half_width:.4g} between the instruments, added in squares"),
+        ("Error to expect", f"{card.rmsecv:.4g}{unit}; skill over the null model {card.skill:.3f}"),
+        ("Evidence", card.evidence),
+        ("Limits", f"T² {card.t2_limit:.4g}, Q {card.q_limit:.4g}; refused above {card.refuse_factor:g} times these"),
+        ("Software", card.software), ("Bundle hash", bundle_hash),
+    ]
+
+
+def _rows(moved: Moved) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(sample_id)}</td><td>{old:.5g}</td><td>{before:.5g}</td><td>{after:.5g}</td>"
+        f"<td>{after - old:+.3g}</td><td>{'left out' if suspect else ''}</td></tr>"
+        for sample_id, old, before, after, suspect in zip(
+            moved.paired.sample_ids, moved.old_values, moved.before, moved.after, moved.suspect, strict=True)
+    )
+    return ("<table><tr><th>Sample</th><th>Old instrument</th><th>New, no transfer</th><th>New, transferred</th>"
+            f"<th>Difference</th><th></th></tr>{rows}</table>")
+
+
+def _png(draw: Callable[[Moved, Axes], None], moved: Moved) -> bytes:
+    sheet = Figure(figsize=(7.0, 4.8), layout="constrained", dpi=130)
+    axes = sheet.add_subplot()
+    draw(moved, axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    picture = BytesIO()
+    sheet.savefig(picture, format="png", metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _of_unit(moved: Moved, text: str) -> str:
+    return f"{text} ({moved.card.unit})" if moved.card.unit else text
+
+
+def _pairs(moved: Moved, axes: Axes) -> None:
+    old = moved.old_values
+    ends = np.array([old.min(), old.max()])
+    axes.plot(ends, ends, color=GREY, lw=1)
+    axes.plot(old, moved.before, "x", ms=5, color=RED, alpha=0.8, label="no transfer")
+    axes.plot(old, moved.after, "o", ms=4.5, color=BLUE, alpha=0.8, mew=0, label=f"{moved.chosen.name}, pair held out")
+    if moved.suspect.any():
+        axes.plot(old[moved.suspect], moved.after[moved.suspect], "D", ms=9, mfc="none", mec=ORANGE, label="left out")
+    axes.set(xlabel=_of_unit(moved, "Old instrument"), ylabel=_of_unit(moved, "New instrument"),
+             title=f"{moved.card.cqa}: the same samples on both instruments")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _methods(moved: Moved, axes: Axes) -> None:
+    names = ["no transfer", *moved.rmse]
+    sizes = [moved.rmse_before, *moved.rmse.values()]
+    colours = [RED, *(BLUE if name == moved.chosen.name else GREY for name in moved.rmse)]
+    axes.barh(names, sizes, color=colours)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set(xlabel=_of_unit(moved, "Root mean square difference to the old instrument"),
+             title=f"What was tried; chosen: {moved.chosen.name}")
+
+
+def _spectra(moved: Moved, axes: Axes) -> None:
+    used = window(moved.card)
+    kept = ~moved.suspect
+    old, new = moved.paired.old[kept][:, used], moved.paired.new[kept][:, used]
+    axis = moved.card.axis[used]
+    for spectra, colour, text in ((new, RED, "no transfer"), (moved.chosen.spectra(new), BLUE, moved.chosen.name)):
+        left = spectra - old
+        axes.plot(axis, left.mean(axis=0), color=colour, lw=1.4, label=f"{text}: mean difference")
+        axes.fill_between(axis, left.min(axis=0), left.max(axis=0), color=colour, alpha=0.15, lw=0)
+    axes.axhline(0, color=GREY, lw=0.8)
+    axes.set(xlabel=f"Axis ({moved.card.axis_unit.replace('cm-1', 'cm⁻¹')})", ylabel="New minus old",
+             title="Spectra of the pairs: mean and range of the difference")
+    axes.legend(frameon=False, fontsize=9)
