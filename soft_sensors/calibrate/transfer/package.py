@@ -20,8 +20,8 @@ from soft_sensors.validate import window
 
 CAPTIONS = {
     "pairs": "Each pair on both instruments; the transferred value is by a map that was chosen and learnt without it.",
-    "methods": "Cross-validated difference to the old instrument's values for every map that was tried: SST(components), "
-               "DS(ridge), PDS(channels, components).",
+    "methods": "Cross-validated difference to the old instrument's values for every map that was tried: "
+               "SST(components), DS(ridge), PDS(channels, components).",
     "spectra": "What is left of the difference between the instruments, over the pairs the map was learnt from.",
 }
 
