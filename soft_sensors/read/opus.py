@@ -43,7 +43,9 @@ def _result(raw: bytes, path: Path) -> tuple[FloatArray, FloatArray, str]:
     """Axis, values and the axis' code (DXU) of the preferred result."""
     found: dict[str, list[tuple[Any, Any]]] = {}
     for block, status in pair_data_and_status_blocks(_blocks(raw, path)):
-        found.setdefault(block.get_data_key(), []).append((block, status))
+        order = block.type[4]  # the key does not tell a derivative from the spectrum itself
+        key = f"{block.get_data_key()} (derivative)" if order else block.get_data_key()
+        found.setdefault(key, []).append((block, status))
     key = next((name for name in WANTED if name in found), None)
     if key is None:
         held = ", ".join(sorted(found)) or "none"

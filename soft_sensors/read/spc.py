@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from soft_sensors.errors import TableError
 from soft_sensors.read.foreign import axis_unit_of, bytes_of, check_quantity, parsed, table_of
 from soft_sensors.read.tables import SpectraTable
 from soft_sensors.signals import FloatArray
+
+logging.getLogger("spc_io").setLevel(logging.ERROR)  # it warns of bytes left over: the log, which is not read
 
 WHAT = "GRAMS SPC"
 NEW_LSB = 0x4B  # fversn of the format read here; 0x4C is its big-endian twin, 0x4D the one of before 1996

@@ -50,7 +50,7 @@ def spc(rows: np.ndarray = ROWS[:1], xtype: str = "XNMETR", ytype: str = "YABSRB
 
 
 def opus(
-    row: np.ndarray = ROWS[0], kind: int = 4, unit: bytes = b"WN\0\0", npt: int | None = None, dpf: int = 1
+    row: np.ndarray = ROWS[0], kind: int = 4, unit: bytes = b"WN\0\0", derivative: int = 0, dpf: int = 1
 ) -> bytes:
     """An OPUS file of one result: header, directory, data block and status block (layout: brukeropus.file.parse)."""
     def entry(name: bytes, code: int, value: bytes) -> bytes:
@@ -60,14 +60,14 @@ def opus(
         return entry(name, 1, struct.pack("<d", value))
 
     status = (
-        entry(b"DPF", 0, struct.pack("<i", dpf)) + entry(b"NPT", 0, struct.pack("<i", npt or row.size))
+        entry(b"DPF", 0, struct.pack("<i", dpf)) + entry(b"NPT", 0, struct.pack("<i", row.size))
         + number(b"FXV", AXIS[0]) + number(b"LXV", AXIS[-1]) + number(b"CSF", 1.0)
         + number(b"MXY", float(row.max())) + number(b"MNY", float(row.min()))
         + entry(b"DXU", 3, unit) + b"END\0" + bytes(4)
     )  # fmt: skip
     values = row.astype("<f4").tobytes()
     start = 24 + 3 * 12
-    code = 3 | 3 << 2 | kind << 10
+    code = 3 | 3 << 2 | kind << 10 | derivative << 17
     directory = struct.pack("<3i", 13 << 10, 9, 24)
     directory += struct.pack("<3i", code, len(values) // 4, start)
     directory += struct.pack("<3i", code | 1 << 4, len(status) // 4, start + len(values))
@@ -179,6 +179,7 @@ def test_opus_result_spectrum(tmp_path: Path) -> None:
 
 def test_what_is_wrong_with_an_opus_file(tmp_path: Path) -> None:
     assert "no absorbance or Raman result in it (blocks: t)" in refused(tmp_path, "t.0", opus(kind=5))
+    assert "(blocks: a (derivative))" in refused(tmp_path, "t.0", opus(derivative=1))
     assert "the axis is in 'micrometers'" in refused(tmp_path, "t.0", opus(unit=b"MI\0\0"))
     assert "damaged" in refused(tmp_path, "t.0", opus(dpf=2))
     assert "not a Bruker OPUS file" in refused(tmp_path, "t.0", b"PK\3\4" + opus()[4:])
