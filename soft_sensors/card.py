@@ -52,6 +52,8 @@ class Card:
     is amount per unit of mass: the caller multiplies with the tablet's mass). half_width: of the 90 % prediction
     interval. t2_limit, q_limit: above is uncertain, above refuse_factor times that is bad. intensity_low, high: allowed
     mean of a spectrum; saturation: largest allowed channel; flat_run: the run of equal channels that means clipping.
+    averaged: pre-treatment and number of latent variables of each PLS model whose values are averaged, where there are
+    several; the first is the one of pretreatment and n_latent, which gives T2 and Q.
     skill: 1 - (rmsecv / rmsecv_null)^2, over the mean of the other samples; <= 0 means no evidence.
     """
 
@@ -88,6 +90,7 @@ class Card:
     software: str
     excluded: tuple[Excluded, ...] = ()
     transfer: Transfer | None = None
+    averaged: tuple[str, ...] = ()
 
 
 def read_card(text: str, where: str) -> Card:
@@ -98,7 +101,7 @@ def read_card(text: str, where: str) -> Card:
         raise BundleError(f"{where}: not valid TOML ({error}); make the bundle again") from error
     if table.get("format") != FORMAT:
         raise BundleError(f"{where}: card format {table.get('format')} is not {FORMAT}; calibrate again")
-    missing = sorted({f.name for f in fields(Card)} - {"excluded", "transfer"} - table.keys())
+    missing = sorted({f.name for f in fields(Card)} - {"excluded", "transfer", "averaged"} - table.keys())
     unknown = sorted(table.keys() - {f.name for f in fields(Card)})
     if missing or unknown:
         raise BundleError(f"{where}: missing {missing}, unknown {unknown}; make the bundle again")
@@ -108,9 +111,10 @@ def read_card(text: str, where: str) -> Card:
 def _card(table: Mapping[str, Any], where: str) -> Card:
     try:
         left_out = tuple(Excluded(str(e["sample_id"]), str(e["reason"])) for e in table.get("excluded", ()))
-        plain = {key: value for key, value in table.items() if key not in ("axis", "excluded", "transfer")}
+        plain = {key: value for key, value in table.items() if key not in ("axis", "excluded", "transfer", "averaged")}
         moved = table.get("transfer")
         transfer = None if moved is None else Transfer(**{**moved, "pairs": tuple(map(str, moved["pairs"]))})
-        return Card(axis=np.array(table["axis"], dtype=np.float64), excluded=left_out, transfer=transfer, **plain)
+        return Card(axis=np.array(table["axis"], dtype=np.float64), excluded=left_out, transfer=transfer,
+                    averaged=tuple(map(str, table.get("averaged", ()))), **plain)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{where}: {error}; make the bundle again") from error

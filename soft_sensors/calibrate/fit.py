@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from soft_sensors.calibrate import limits, outliers, pls1, select, windows
 from soft_sensors.calibrate.folds import Folding, IntArray
 from soft_sensors.calibrate.pretreatment import Recipe, steps, treat, usable
-from soft_sensors.calibrate.select import BoolArray, Choice, Progress
+from soft_sensors.calibrate.select import BoolArray, Choice, Member, Progress
 from soft_sensors.card import FORMAT, Card
 from soft_sensors.errors import CalibrationError
 from soft_sensors.signals import FloatArray
@@ -51,16 +51,23 @@ class Intent:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """One fitted member: a scikit-learn pipeline on whole spectra."""
+
+    recipe: Recipe
+    pipeline: Any
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """The fitted model (a scikit-learn pipeline on whole spectra), its card, and the evidence, sample by sample.
+    """The fitted model (the average of its members, the best first), its card, and the evidence, sample by sample.
 
     predicted [n]: by nested cross-validation; t2, q [n]: held out; suspect, outlying, keep [n]: flags;
     curves: rmsecv by number of latent variables for each pre-treatment.
     """
 
     card: Card
-    pipeline: Any
-    recipe: Recipe
+    members: tuple[Fitted, ...]
     window: slice
     samples: Samples
     predicted: FloatArray
@@ -70,6 +77,21 @@ class Calibration:
     outlying: BoolArray
     keep: BoolArray
     curves: Mapping[str, FloatArray]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The best member's: the one that gives T2 and Q."""
+        return self.members[0].recipe
+
+    @property
+    def pipeline(self) -> Any:
+        """The best member's fitted pipeline."""
+        return self.members[0].pipeline
+
+    def predict(self, spectra: FloatArray) -> FloatArray:
+        """The value [n] of whole spectra [n, channels]."""
+        values = [np.ravel(member.pipeline.predict(spectra)) for member in self.members]
+        return np.asarray(np.mean(values, axis=0), dtype=np.float64)
 
 
 def calibrate(samples: Samples, intent: Intent, progress: Progress = lambda _: None) -> Calibration:
@@ -93,8 +115,8 @@ def _calibrate(samples: Samples, intent: Intent, progress: Progress) -> Calibrat
     folding = samples.folding
     predicted = select.nested(treated, samples.reference, folding.fold, folding.outer(), keep, progress)
     progress("fitting the final model")
-    pipeline = Pipeline([*steps(choice.recipe, window), ("pls", PLSRegression(choice.n_latent, scale=False))])
-    pipeline.fit(samples.spectra[keep], samples.reference[keep])
+    fitted = tuple(_fit(member, window, samples.spectra[keep], samples.reference[keep]) for member in choice.members)
+    best = choice.members[0]
     named = outliers.name_them(samples.sample_ids, samples.reference, choice.predicted, suspect, outlying)
     inside = samples.spectra[keep][:, window]
     low, high = limits.intensity_limits(inside)
@@ -105,18 +127,24 @@ def _calibrate(samples: Samples, intent: Intent, progress: Progress) -> Calibrat
     skill = 1.0 - (rmsecv / null) ** 2
     card = Card(
         format=FORMAT, name=intent.name, cqa=intent.cqa, unit=intent.unit, target=intent.target,
-        axis_unit=intent.axis_unit, axis=samples.axis, input_type=intent.input_type, pretreatment=choice.recipe.name,
-        window_low=float(ends.min()), window_high=float(ends.max()), n_latent=choice.n_latent,
+        axis_unit=intent.axis_unit, axis=samples.axis, input_type=intent.input_type, pretreatment=best.recipe.name,
+        window_low=float(ends.min()), window_high=float(ends.max()), n_latent=best.n_latent,
         half_width=limits.half_width(predicted - samples.reference, folding.unit),
-        t2_limit=limits.t2_limit(t2[keep], choice.n_latent), q_limit=limits.q_limit(q[keep]),
+        t2_limit=limits.t2_limit(t2[keep], best.n_latent), q_limit=limits.q_limit(q[keep]),
         refuse_factor=intent.refuse_factor, intensity_low=low, intensity_high=high,
         saturation=limits.saturation(inside), flat_run=limits.flat_run(inside), n_samples=int(keep.sum()),
         n_groups=folding.n_units if folding.grouped else 0, grouping=folding.text,
         reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=rmsecv, rmsecv_null=null,
         skill=skill, evidence=_evidence(skill), seed=intent.seed, software=software(), excluded=named,
+        averaged=() if len(fitted) == 1 else tuple(f"{m.recipe.name}, {m.n_latent}" for m in choice.members),
     )
-    return Calibration(card, pipeline, choice.recipe, window, samples, predicted, t2, q, suspect, outlying, keep,
+    return Calibration(card, fitted, window, samples, predicted, t2, q, suspect, outlying, keep,
                        choice.curves)
+
+
+def _fit(member: Member, window: slice, spectra: FloatArray, reference: FloatArray) -> Fitted:
+    pipeline = Pipeline([*steps(member.recipe, window), ("pls", PLSRegression(member.n_latent, scale=False))])
+    return Fitted(member.recipe, pipeline.fit(spectra, reference))
 
 
 def _check(samples: Samples) -> None:
@@ -144,7 +172,7 @@ def _settle(
         progress(f"cross-validation, round {n + 1}")
         keep = ~(suspect | outlying)
         choice = select.choose(treated, y, fold, keep)
-        t2, q = limits.held_out_distances(treated[choice.recipe], y, fold, keep, choice.n_latent)
+        t2, q = limits.held_out_distances(treated[choice.members[0].recipe], y, fold, keep, choice.members[0].n_latent)
         found = outliers.suspect_references(y, choice.predicted), outliers.outlying_spectra(t2, q)
         if np.array_equal(found[0], suspect) and np.array_equal(found[1], outlying):
             break

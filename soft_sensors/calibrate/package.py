@@ -67,8 +67,10 @@ def card_toml(card: Card) -> str:
     """The card as TOML, one key a line, numbers in full."""
     lines = []
     for field in fields(card):
-        if field.name not in ("excluded", "transfer"):
+        if field.name not in ("excluded", "transfer", "averaged"):
             lines.append(f"{field.name} = {_toml(getattr(card, field.name))}")
+    if card.averaged:
+        lines.append(f"averaged = {_toml(card.averaged)}")
     for left_out in card.excluded:
         lines += ["", "[[excluded]]", f"sample_id = {_toml(left_out.sample_id)}", f"reason = {_toml(left_out.reason)}"]
     if card.transfer is not None:

@@ -15,15 +15,27 @@ from soft_sensors.signals import FloatArray
 
 BoolArray = NDArray[np.bool_]
 MAX_LATENT = 20
+MOST_MEMBERS = 5  # our choice: more averaged models cost time on the box and gain nothing on five real sets
+FEWEST_TO_AVERAGE = 40  # samples, our choice: so few cannot tell good recipes from bad ones, and all would be averaged
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The chosen recipe and n_latent, its cross-validated predictions [n], and rmsecv by recipe name [n_latent]."""
+class Member:
+    """One PLS model: its pre-treatment and number of latent variables."""
 
     recipe: Recipe
     n_latent: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen members, best first, whose predictions are averaged.
+
+    predicted [n]: the average, cross-validated; curves: rmsecv by recipe name [n_latent].
+    """
+
+    members: tuple[Member, ...]
     predicted: FloatArray
     curves: Mapping[str, FloatArray]
 
@@ -31,27 +43,37 @@ class Choice:
 def choose(
     treated: Mapping[Recipe, FloatArray], y: FloatArray, fold: IntArray, keep: BoolArray,
 ) -> Choice:
-    """The recipe with the lowest cross-validated error, then the fewest latent variables that are as good.
+    """The recipe with the lowest cross-validated error, and up to four more that cannot be told from it.
 
-    As good: its mean squared error exceeds the lowest by no more than one standard error of their difference over the
-    folds (Hastie, Tibshirani, Friedman 2009, section 7.10, on paired differences). keep [n]: samples that may be
-    trained on and counted; the others are predicted all the same.
+    As good: the mean squared error exceeds the lowest by no more than one standard error of their difference over the
+    folds (Hastie, Tibshirani, Friedman 2009, section 7.10, on paired differences). A recipe that stands alone gets the
+    fewest latent variables that are as good; of several, each gets those within half a standard error, because their
+    average is steadier than any of them. keep [n]: samples that may be trained on and counted; the others are
+    predicted all the same.
     """
     limit = latent_limit(fold, keep)
-    best: tuple[float, Recipe, FloatArray, FloatArray] | None = None
-    curves = {}
+    paths, losses, curves = {}, {}, {}
     for recipe, X in treated.items():
-        path = cross_validate(X, y, fold, keep, limit)
-        losses = _fold_losses(path, y, fold, keep)
-        curves[recipe.name] = np.sqrt(np.mean((path[keep] - y[keep, None]) ** 2, axis=0))
-        lowest = float(losses.mean(axis=0).min())
-        if best is None or lowest < best[0]:
-            best = (lowest, recipe, path, losses)
-    if best is None:
-        raise ValueError("no recipe to choose from")
-    _, recipe, path, losses = best
-    n_latent = simplest(losses)
-    return Choice(recipe, n_latent, path[:, n_latent - 1], curves)
+        paths[recipe] = cross_validate(X, y, fold, keep, limit)
+        losses[recipe] = _fold_losses(paths[recipe], y, fold, keep)
+        curves[recipe.name] = np.sqrt(np.mean((paths[recipe][keep] - y[keep, None]) ** 2, axis=0))
+    chosen = _as_good_as_the_best(losses)[: MOST_MEMBERS if int(keep.sum()) >= FEWEST_TO_AVERAGE else 1]
+    strict = 1.0 if len(chosen) == 1 else 0.5
+    members = tuple(Member(recipe, simplest(losses[recipe], strict)) for recipe in chosen)
+    predicted = np.mean([paths[m.recipe][:, m.n_latent - 1] for m in members], axis=0)
+    return Choice(members, predicted, curves)
+
+
+def _as_good_as_the_best(losses: Mapping[Recipe, FloatArray]) -> list[Recipe]:
+    """The recipe with the lowest error first, then those within one standard error of it, best first."""
+    lowest = {recipe: loss[:, int(loss.mean(axis=0).argmin())] for recipe, loss in losses.items()}
+    order = sorted(lowest, key=lambda recipe: float(lowest[recipe].mean()))
+    excess = {recipe: lowest[recipe] - lowest[order[0]] for recipe in order}
+    return [r for r in order if float(excess[r].mean()) <= _standard_error(excess[r])]
+
+
+def _standard_error(values: FloatArray) -> float:
+    return float(values.std(ddof=1)) / float(np.sqrt(values.size)) + 1e-300
 
 
 def latent_limit(fold: IntArray, keep: BoolArray) -> int:
@@ -70,12 +92,12 @@ def cross_validate(X: FloatArray, y: FloatArray, fold: IntArray, keep: BoolArray
     return path
 
 
-def simplest(losses: FloatArray) -> int:
-    """Fewest latent variables within one standard error of the best; losses: mean squared error [folds, n_latent]."""
+def simplest(losses: FloatArray, errors: float = 1.0) -> int:
+    """Fewest latent variables within so many standard errors of the best; losses: squared error [folds, n_latent]."""
     best = int(losses.mean(axis=0).argmin())
     excess = losses - losses[:, [best]]
     error = excess.std(axis=0, ddof=1) / np.sqrt(len(losses))
-    return int(np.flatnonzero(excess.mean(axis=0) <= error + 1e-300)[0]) + 1
+    return int(np.flatnonzero(excess.mean(axis=0) <= errors * error + 1e-300)[0]) + 1
 
 
 def _fold_losses(path: FloatArray, y: FloatArray, fold: IntArray, keep: BoolArray) -> FloatArray:
@@ -98,7 +120,10 @@ def nested(
         progress(f"nested cross-validation, fold {f + 1} of {outer.max() + 1}")
         rest = {recipe: X[~out] for recipe, X in treated.items()}
         chosen = choose(rest, y[~out], fold[~out], keep[~out])
-        X = treated[chosen.recipe]
-        model = pls1.fit(X[keep & ~out], y[keep & ~out], chosen.n_latent)
-        predicted[out] = pls1.predict_path(model, X[out], chosen.n_latent)[:, -1]
+        paths = []
+        for member in chosen.members:
+            X = treated[member.recipe]
+            model = pls1.fit(X[keep & ~out], y[keep & ~out], member.n_latent)
+            paths.append(pls1.predict_path(model, X[out], member.n_latent)[:, -1])
+        predicted[out] = np.mean(paths, axis=0)
     return predicted

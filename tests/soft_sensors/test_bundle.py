@@ -15,7 +15,7 @@ from onnxruntime import InferenceSession
 
 from soft_sensors.bundle import PARTS, load_bundle
 from soft_sensors.calibrate import pls1
-from soft_sensors.calibrate.fit import Calibration, calibrate
+from soft_sensors.calibrate.fit import Calibration, Fitted, calibrate
 from soft_sensors.calibrate.graph import graph_bytes
 from soft_sensors.calibrate.package import card_toml, write_bundle
 from soft_sensors.calibrate.pretreatment import RECIPES, Recipe, steps
@@ -25,19 +25,25 @@ from soft_sensors.errors import AlteredError, BundleError, CalibrationError
 from .conftest import INTENT, make_blends, samples_of
 
 
-def with_recipe(made: Calibration, recipe: Recipe, input_type: str) -> Calibration:
+def with_recipes(made: Calibration, recipes: tuple[Recipe, ...], input_type: str) -> Calibration:
     from sklearn.cross_decomposition import PLSRegression
     from sklearn.pipeline import Pipeline
 
-    pipeline = Pipeline([*steps(recipe, made.window), ("pls", PLSRegression(made.card.n_latent, scale=False))])
-    pipeline.fit(made.samples.spectra[made.keep], made.samples.reference[made.keep])
-    return replace(made, pipeline=pipeline, recipe=recipe, card=replace(made.card, input_type=input_type))
+    members = []
+    for recipe in recipes:
+        pipeline = Pipeline([*steps(recipe, made.window), ("pls", PLSRegression(made.card.n_latent, scale=False))])
+        pipeline.fit(made.samples.spectra[made.keep], made.samples.reference[made.keep])
+        members.append(Fitted(recipe, pipeline))
+    return replace(made, members=tuple(members), card=replace(made.card, input_type=input_type))
 
 
+@pytest.mark.parametrize("others", [(), (RECIPES[5], RECIPES[0])], ids=["alone", "averaged"])
 @pytest.mark.parametrize("input_type", ["float64", "float32"])
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
-def test_the_graph_equals_the_fitted_model(made: Calibration, recipe: Recipe, input_type: str) -> None:
-    whole = with_recipe(made, recipe, input_type)
+def test_the_graph_equals_the_fitted_model(
+    made: Calibration, recipe: Recipe, input_type: str, others: tuple[Recipe, ...]
+) -> None:
+    whole = with_recipes(made, (recipe, *others), input_type)
     session = InferenceSession(graph_bytes(whole), providers=["CPUExecutionProvider"])
     fresh = make_blends(20, seed=5).spectra.astype(input_type)
     treat, pls = whole.pipeline[:-1], whole.pipeline[-1]
@@ -46,7 +52,7 @@ def test_the_graph_equals_the_fitted_model(made: Calibration, recipe: Recipe, in
     for row in fresh:
         value, lower, upper, t2, q = (o.item() for o in session.run(None, {"spectrum": row[None, :]}))
         wide = row[None, :].astype(np.float64)
-        assert value == pytest.approx(whole.pipeline.predict(wide).item(), rel=1e-12)
+        assert value == pytest.approx(whole.predict(wide).item(), rel=1e-12)
         assert (lower, upper) == (value - whole.card.half_width, value + whole.card.half_width)
         x = treat.transform(wide)
         scores = pls.transform(x)
@@ -69,7 +75,8 @@ def test_the_card_survives_its_file(made: Calibration) -> None:
     card = replace(made.card, name='quotes " and \\ and ü')
     back = read_card(card_toml(card), "card.toml")
     np.testing.assert_array_equal(back.axis, card.axis)
-    assert replace(back, axis=card.axis) == card
+    bare = np.zeros(0)  # arrays do not compare to one truth value
+    assert str(replace(back, axis=bare)) == str(replace(card, axis=bare))
 
 
 def test_any_flipped_byte_is_found(bundle_path: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from soft_sensors.calibrate import pls1, windows
+from soft_sensors.calibrate import pls1, select, windows
 from soft_sensors.calibrate.fit import Samples, calibrate
 from soft_sensors.calibrate.folds import by_group, by_order
 from soft_sensors.calibrate.limits import half_width
@@ -91,7 +91,7 @@ def test_intervals_cover_new_samples_on_average_over_calibrations() -> None:
     covered = []
     for seed in range(1, 9):
         made = calibrate(samples_of(make_blends(60, seed)), INTENT)
-        error = np.abs(made.pipeline.predict(fresh.spectra).ravel() - fresh.concentration)
+        error = np.abs(made.predict(fresh.spectra) - fresh.concentration)
         covered.append(float(np.mean(error <= made.card.half_width)))
     assert 0.87 <= np.mean(covered) <= 0.96
 
@@ -167,3 +167,14 @@ def test_an_asked_range_is_kept() -> None:
     samples: Samples = samples_of(make_blends(60, seed=1))
     card = calibrate(samples, replace(INTENT, axis_range=(1000.0, 1400.0))).card
     assert (card.window_low, card.window_high) == (1000.0, 1400.0)
+
+
+def test_recipes_that_cannot_be_told_apart_are_averaged() -> None:
+    many, few = (calibrate(samples_of(make_blends(n, seed=3)), INTENT) for n in (60, 30))
+    assert 1 < len(many.members) <= select.MOST_MEMBERS
+    assert len(many.card.averaged) == len(many.members)
+    assert many.card.averaged[0] == f"{many.card.pretreatment}, {many.card.n_latent}"
+    rows = many.samples.spectra[:5]
+    by_hand = sum(np.ravel(member.pipeline.predict(rows)) for member in many.members) / len(many.members)
+    np.testing.assert_allclose(many.predict(rows), by_hand, rtol=1e-12)
+    assert (len(few.members), few.card.averaged) == (1, ())

@@ -75,16 +75,16 @@ def test_the_suspect_tablets_are_found(tablets: Path, tmp_path: Path) -> None:
 
 
 def judged(made: Calibration, spectra: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, float]:
-    error = made.pipeline.predict(spectra).ravel() - reference
+    error = made.predict(spectra) - reference
     return error, float(np.mean(np.abs(error) <= made.card.half_width))
 
 
 @pytest.mark.parametrize(
     ("name", "X", "y", "group", "axis", "allowed"),
     [
-        ("dyrby2002_nir_dev", "X_nir", "active_pct_ww", "batch", "wavenumber_cm1", 0.42),
-        ("dyrby2002_raman_dev", "X_raman", "active_pct_ww", "batch", "raman_shift_cm1", 0.85),
-        ("bioreactor_raman_small_dev", "X_raman", "glucose", "reactor", "raman_shift_cm1", 3.8),
+        ("dyrby2002_nir_dev", "X_nir", "active_pct_ww", "batch", "wavenumber_cm1", 0.37),
+        ("dyrby2002_raman_dev", "X_raman", "active_pct_ww", "batch", "raman_shift_cm1", 0.8),
+        ("bioreactor_raman_small_dev", "X_raman", "glucose", "reactor", "raman_shift_cm1", 3.5),
     ],
 )
 def test_whole_batches_held_out(name: str, X: str, y: str, group: str, axis: str, allowed: float) -> None:

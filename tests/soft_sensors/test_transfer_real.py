@@ -75,8 +75,8 @@ def test_tablets_by_mass_on_the_other_instrument(part: int, tmp_path: Path) -> N
     old, new = (stored[f"X_inst{k}"].astype(np.float64) for k in (1, 2))
     got = transferred(stored["wavelength_nm"].astype(np.float64), old, new, stored["assay_mg"].astype(np.float64),
                       stored["weight_mg"].astype(np.float64), (train, train[spread(old[train], 30)], test), tmp_path)
-    assert got.without > 3.5
     assert got.rmsep <= 2.6
+    assert got.rmsep < got.without
     assert got.coverage >= 0.86
     assert got.bad <= 0.1
 
