@@ -116,6 +116,9 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         if path.with_name(path.name + "-wal").exists():
             raise
         return _connect(f"{address}?immutable=1")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def _build(hint: Any, plain: Any, where: str) -> Any:
         return _build_union(get_args(hint), plain, where)
     if origin is Literal:
         return _expect(plain in get_args(hint), plain, where, "one of the allowed words")
-    if hint is np.ndarray or origin is np.ndarray:
+    if hint is np.ndarray or origin in (np.ndarray, NDArray):  # NDArray: a type alias of its own from numpy 2.5 on
         return _expect(isinstance(plain, np.ndarray), plain, where, "an array")
     if origin is tuple or hint is tuple:
         return _build_tuple(get_args(hint), plain, where)

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import threading
 import types
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def test_a_sound_journal_is_told_with_exit_code_0(path: Path) -> None:
 
 
 def test_an_altered_record_is_named_with_exit_code_1(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TRIGGER records_no_update")
         connection.execute("UPDATE records SET time_s = 0 WHERE seq = 4")
     connection.close()
@@ -180,7 +181,7 @@ def test_export_without_pyarrow_says_what_to_do(path: Path, tmp_path: Path, monk
 
 
 def test_a_damaged_body_is_told_in_one_line(path: Path, tmp_path: Path) -> None:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TRIGGER records_no_update")
         connection.execute("UPDATE records SET body = x'ff' WHERE seq = 4")
     connection.close()

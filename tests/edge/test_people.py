@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -235,7 +236,7 @@ def test_wrong_input_has_exit_code_2(tmp_path: Path, journal: Journal, args: tup
 
 
 def test_a_strangers_database_as_journal_is_told(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection, connection:
         connection.execute("CREATE TABLE cats (name)")
     connection.close()
     result = run("list", "--state", tmp_path)

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def copy(sound: Path, folder: Path) -> Path:
 
 def tamper(path: Path, *statements: str, values: tuple[object, ...] = ()) -> None:
     """Change the file as one would who has it in hand: refuse-triggers off, change, triggers on again."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         triggers = [name for name in SCHEMA if name.startswith("records_") and name != "records_kind"]
         for name in triggers:
             connection.execute(f"DROP TRIGGER {name}")
@@ -181,7 +182,7 @@ def test_a_damaged_head_is_not_sound(path: Path, content: str) -> None:
 
 
 def test_removed_triggers_are_told(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TRIGGER records_no_delete")
     connection.close()
     verdict = verify(path)
@@ -195,7 +196,7 @@ def test_what_is_no_journal_is_not_sound(tmp_path: Path) -> None:
     other.write_bytes(os.urandom(5000))
     assert not verify(other).ok
     other.unlink()
-    with sqlite3.connect(other) as connection:
+    with closing(sqlite3.connect(other)) as connection, connection:
         connection.execute("CREATE TABLE cats (name)")
     connection.close()
     assert "no such table: records" in verify(other).reason
@@ -212,7 +213,7 @@ def varint(page: bytes, at: int) -> tuple[int, int]:
 
 def record_bytes(path: Path) -> list[int]:
     """Offsets of every byte that belongs to a record (SQLite file format: index b-tree pages)."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         size = connection.execute("PRAGMA page_size").fetchone()[0]
         root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'records'").fetchone()[0]
     connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_a_journal_without_its_bundle_says_so(journal_path: Path, tmp_path: Path
 
 
 def test_what_is_not_a_journal_is_refused(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "x.sqlite") as database:
+    with closing(sqlite3.connect(tmp_path / "x.sqlite")) as database, database:
         database.execute("CREATE TABLE t (x)")
     done = CliRunner().invoke(replay, [str(tmp_path / "x.sqlite")])
     assert done.exit_code == 2
