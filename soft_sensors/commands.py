@@ -90,6 +90,8 @@ def calibrate(
     check_free(out)
     with progress("reading") as say:
         table, references, rows = joined_tables(spectra, reference, target, mass, group)
+        if table.axis_unit not in ("", axis_unit):
+            raise InputError(f"{spectra}: its axis is in {table.axis_unit}, not {axis_unit}: give --axis-unit")
         y = numbers(references, rows, target)
         if mass is not None:
             masses = numbers(references, rows, mass)

@@ -43,7 +43,7 @@ def predict(
     deviation of the weighing beyond what the calibration's references already hold. TableError on a wrong axis.
     """
     card = bundle.card
-    if fault := axis_fault(card, spectra.axis, card.axis_unit):
+    if fault := axis_fault(card, spectra.axis, spectra.axis_unit or card.axis_unit):  # a CSV does not say its unit
         raise TableError(f"the spectra do not fit the model {card.name!r}: {fault}")
     if card.target == AMOUNT_VIA_MASS and mass is None:
         raise TableError(f"the model {card.name!r} gives an {card.target}: name the masses (--reference, --mass)")

@@ -79,6 +79,6 @@ def _paired(card: Card, old: Path, new: Path) -> Paired:
 
 def _table(card: Card, path: Path) -> SpectraTable:
     table = read_spectra(path)
-    if fault := axis_fault(card, table.axis, card.axis_unit):
+    if fault := axis_fault(card, table.axis, table.axis_unit or card.axis_unit):
         raise TableError(f"{path}: the spectra do not fit the model {card.name!r}: {fault}")
     return table

@@ -68,5 +68,6 @@ class ReplaySource:
             raise ReplayEnded
         row, self._next = self._next, self._next + 1
         now_s = self._clock.now_s()
-        spectrum = Spectrum(self.table.axis, self._axis_unit, self.table.values[row], row + 1, now_s)
+        unit = self.table.axis_unit or self._axis_unit  # a CSV does not say its unit: the model's is meant
+        spectrum = Spectrum(self.table.axis, unit, self.table.values[row], row + 1, now_s)
         return Scan(now_s, Link.ONLINE, 1, 0, {}, spectrum)

@@ -77,9 +77,13 @@ class Accounts:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        except (sqlite3.Error, OSError) as error:
+            raise AccountError(f"{path} cannot be used as the list of accounts: {error}") from error
+        try:
             path.chmod(0o600)
             self._db.execute(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
+            self._db.close()
             raise AccountError(f"{path} cannot be used as the list of accounts: {error}") from error
 
     def close(self) -> None:

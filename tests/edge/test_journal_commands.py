@@ -77,7 +77,6 @@ def test_an_altered_record_is_named_with_exit_code_1(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TRIGGER records_no_update")
         connection.execute("UPDATE records SET time_s = 0 WHERE seq = 4")
-    connection.close()
     result = run("verify", path)
     assert result.exit_code == 1
     assert "NOT SOUND: record 4 was altered" in result.output
@@ -184,7 +183,6 @@ def test_a_damaged_body_is_told_in_one_line(path: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TRIGGER records_no_update")
         connection.execute("UPDATE records SET body = x'ff' WHERE seq = 4")
-    connection.close()
     result = run("export", path, "--out", tmp_path / "x.csv")
     assert result.exit_code == 2
     assert "record 4 is damaged" in result.output

@@ -238,7 +238,6 @@ def test_wrong_input_has_exit_code_2(tmp_path: Path, journal: Journal, args: tup
 def test_a_strangers_database_as_journal_is_told(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection, connection:
         connection.execute("CREATE TABLE cats (name)")
-    connection.close()
     result = run("list", "--state", tmp_path)
     assert result.exit_code == 2
     assert "no such table" in result.output

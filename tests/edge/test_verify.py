@@ -44,8 +44,8 @@ def path(sound: Path, tmp_path: Path) -> Path:
 def copy(sound: Path, folder: Path) -> Path:
     for item in folder.iterdir():
         item.unlink()
-    shutil.copy(sound, folder)
-    shutil.copy(head_path(sound), folder)
+    for file in (sound, head_path(sound)):
+        shutil.copy(file, folder)
     return folder / sound.name
 
 
@@ -59,7 +59,6 @@ def tamper(path: Path, *statements: str, values: tuple[object, ...] = ()) -> Non
             connection.execute(statement, values)
         for name in triggers:
             connection.execute(SCHEMA[name])
-    connection.close()
 
 
 def test_a_sound_journal_is_found_sound(path: Path) -> None:
@@ -184,7 +183,6 @@ def test_a_damaged_head_is_not_sound(path: Path, content: str) -> None:
 def test_removed_triggers_are_told(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TRIGGER records_no_delete")
-    connection.close()
     verdict = verify(path)
     assert not verdict.ok
     assert "records_no_delete" in verdict.reason
@@ -198,7 +196,6 @@ def test_what_is_no_journal_is_not_sound(tmp_path: Path) -> None:
     other.unlink()
     with closing(sqlite3.connect(other)) as connection, connection:
         connection.execute("CREATE TABLE cats (name)")
-    connection.close()
     assert "no such table: records" in verify(other).reason
 
 
@@ -216,7 +213,6 @@ def record_bytes(path: Path) -> list[int]:
     with closing(sqlite3.connect(path)) as connection, connection:
         size = connection.execute("PRAGMA page_size").fetchone()[0]
         root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'records'").fetchone()[0]
-    connection.close()
     content = path.read_bytes()
     return [at for start, length in cells(content, size, root) for at in range(start, start + length)]
 
