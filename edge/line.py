@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from soft_sensors.bundle import Bundle, load_bundle
-from soft_sensors.errors import SensorError
-
 from control.bundle import ControllerBundle, load_controller
 from control.decide import Controller, controller
 from control.errors import ControlError
@@ -15,6 +12,8 @@ from control.observe import Observer
 from control.settings import ControlSettings
 from edge.config import LineConfig, read_config
 from edge.errors import ConfigError
+from soft_sensors.bundle import Bundle, load_bundle
+from soft_sensors.errors import SensorError
 
 
 @dataclass(frozen=True)
