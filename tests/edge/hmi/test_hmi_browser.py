@@ -183,6 +183,9 @@ def test_when_the_page_loses_its_server_it_says_so(shift: Shift, people: Path, h
 def test_it_fits_the_screen(shift: Shift, people: Path, house: House, page: Any, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})
     operator(shift, people, page)
+    page.wait_for_load_state("load")  # with its style sheet, however slow the machine
+    fits = f"document.documentElement.scrollHeight <= {height}"
+    page.wait_for_function(fits)
     size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
     assert size[0] <= width
     assert size[1] <= height
