@@ -95,6 +95,19 @@ def test_a_late_result_counts_at_its_sample_time(observer: Observer) -> None:
     assert wrong.api_pct < without.api_pct - 0.1, "the same value at the wrong time would have misled"
 
 
+def test_a_result_is_met_again_when_an_earlier_sample_makes_the_filter_run_anew(observer: Observer) -> None:
+    memory: Memory | None = None
+    for k in range(100):
+        _, memory = observe(observer, memory, Observation(k * CYCLE_S, FLOWS, SETPOINTS, TARGET))
+    later, earlier = (LabResult(n, at * CYCLE_S, 500.0, 9.8, 250.0, 80.0) for n, at in ((1, 80), (2, 40)))
+    seen = Observation(500.0, FLOWS, SETPOINTS, TARGET)
+    both, _ = observe(observer, memory, replace(seen, lab=(later, earlier)))
+    swapped, _ = observe(observer, memory, replace(seen, lab=(earlier, later)))
+    alone, _ = observe(observer, memory, replace(seen, lab=(earlier,)))
+    assert both.api_gain == pytest.approx(swapped.api_gain, rel=1e-6), "out of order or in order: the same belief"
+    assert both.api_gain < alone.api_gain - 1e-4
+
+
 def test_a_sample_older_than_the_memory_is_named_and_not_used(observer: Observer) -> None:
     values = {**FLOWS, "y_nir": (10.0, 0.12)}
     _, memory = observe(observer, None, Observation(10_000.0, values, SETPOINTS, TARGET))
