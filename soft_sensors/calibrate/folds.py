@@ -16,12 +16,16 @@ SMALL_SET, MANY_GROUPS, FOLDS = 40, 25, 10  # our choice: leave-one-out up to he
 
 @dataclass(frozen=True)
 class Folding:
-    """fold [n]: which fold holds a sample out; unit [n]: the group (or the sample itself); text: how it was done."""
+    """fold [n]: which fold holds a sample out; unit [n]: the group (or the sample itself); text: how it was done.
+
+    names: the label of each unit, where they are groups.
+    """
 
     fold: IntArray
     unit: IntArray
     grouped: bool
     text: str
+    names: tuple[str, ...] = ()
 
     @property
     def n_units(self) -> int:
@@ -41,10 +45,11 @@ def by_group(labels: Sequence[str], column: str, seed: int) -> Folding:
         raise CalibrationError(f"--group {column}: {names.size} group(s); holding out whole groups needs at least 3")
     if names.size <= MANY_GROUPS:
         return Folding(unit.astype(np.int64), unit.astype(np.int64), True,
-                       f"each of {names.size} groups ({column}) held out")
+                       f"each of {names.size} groups ({column}) held out", tuple(names.tolist()))
     drawn = np.random.default_rng(seed).permutation(names.size) % FOLDS
     return Folding(drawn[unit].astype(np.int64), unit.astype(np.int64), True,
-                   f"{names.size} groups ({column}) held out whole in {FOLDS} folds, seed {seed}")
+                   f"{names.size} groups ({column}) held out whole in {FOLDS} folds, seed {seed}",
+                   tuple(names.tolist()))
 
 
 def by_order(n: int) -> Folding:

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
-from soft_sensors.bundle import CARD, GOLDEN, GRAPH, HASHES, OUTPUTS, PARTS, Bundle, combined_hash, load_bundle
+from soft_sensors.bundle import CARD, GOLDEN, GRAPH, HASHES, OUTPUTS, Bundle, combined_hash, load_bundle
+from soft_sensors.calibrate.evidence import CALIBRATION, evidence_arrays
 from soft_sensors.calibrate.fit import Calibration
 from soft_sensors.calibrate.graph import graph_bytes
 from soft_sensors.calibrate.report import write_report
@@ -34,7 +36,8 @@ def write_bundle(made: Calibration, out: Path) -> Bundle:
     graph = graph_bytes(made)
     order = np.argsort(made.samples.reference[made.keep], kind="stable")
     parts = {GRAPH: graph, CARD: card_toml(made.card).encode(),
-             GOLDEN: golden(made.card, made.samples.spectra[made.keep][order], graph)}
+             GOLDEN: golden(made.card, made.samples.spectra[made.keep][order], graph),
+             CALIBRATION: _npz(evidence_arrays(made))}
     return write_parts(parts, lambda bundle_hash, folder: write_report(made, bundle_hash, folder), out)
 
 
@@ -44,7 +47,7 @@ def write_parts(parts: Mapping[str, bytes], report: Callable[[str, Path], None],
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in PARTS}
+    hashes = {name: hashlib.sha256(parts[name]).hexdigest() for name in parts}
     for name, content in parts.items():
         (partial / name).write_bytes(content)
     lines = [f'"{name}" = "{digest}"' for name, digest in hashes.items()]
@@ -97,7 +100,7 @@ def golden(card: Card, ordered: FloatArray, graph: bytes) -> bytes:
     return _npz({"spectra": spectra, "outputs": np.array(rows)})
 
 
-def _npz(arrays: dict[str, FloatArray]) -> bytes:
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """A .npz without the clock in it (numpy.savez stamps its members)."""
     whole = BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
