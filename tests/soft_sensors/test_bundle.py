@@ -15,6 +15,7 @@ from onnxruntime import InferenceSession
 
 from soft_sensors.bundle import PARTS, load_bundle
 from soft_sensors.calibrate import pls1
+from soft_sensors.calibrate.evidence import read_evidence
 from soft_sensors.calibrate.fit import Calibration, Fitted, calibrate
 from soft_sensors.calibrate.graph import graph_bytes
 from soft_sensors.calibrate.package import card_toml, write_bundle
@@ -90,6 +91,7 @@ def test_any_flipped_byte_is_found(bundle_path: Path, tmp_path: Path) -> None:
         (copy / name).write_bytes(content)
         with pytest.raises((AlteredError, BundleError)):
             load_bundle(copy)
+            read_evidence(copy)  # its hash, too, is in hashes.toml; the service does not look at it
 
 
 @pytest.mark.parametrize("name", [*PARTS, "hashes.toml"])
