@@ -1,0 +1,185 @@
+"""calibration spectra -> fingerprint -> what is strange about the shape of a spectrum, and what it looks like.
+
+T2 and Q ask whether a spectrum is unusual in any way; a fault must then be large to stand out against all that samples
+do. A matched filter asks for one shape only (a shifted axis, stray light, a fouled window), weighed by how samples
+vary and how channels are noisy, and finds it earlier. One product of a matrix with the spectrum tests all shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soft_sensors.signals import FloatArray, Quality, Verdict
+
+RANKS = (2, 4, 6, 9, 12)  # our choice: how many directions of natural variation a filter may look past
+MARGIN = 1.25  # our choice, over what held-out calibration spectra showed
+SECOND = np.sqrt(6.0)  # second differences of white noise have sqrt(6) times its standard deviation
+ROUGH, PEAK, LEFT_OVER = "roughness", "spike or step", "residual"
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """How good spectra look, on the window's channels; made by signature_limits.
+
+    mean [m]; noise [m]: standard deviation of a channel's noise; basis [k, m]: orthonormal directions in which samples
+    differ, noise-weighted, with their variances [k]; floor [k]: variance left per channel beyond each rank; ranks [d]:
+    how many of the directions each filter looks past; low, high [d + 3]: limits of the filters, then of roughness,
+    of the largest second difference and of the residual.
+    """
+
+    mean: FloatArray
+    noise: FloatArray
+    basis: FloatArray
+    variance: FloatArray
+    floor: FloatArray
+    ranks: NDArray[np.int64]
+    low: FloatArray
+    high: FloatArray
+    names: tuple[str, ...] = field(init=False)
+    filters: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        names, shapes = signatures(self.mean)
+        object.__setattr__(self, "names", (*names, ROUGH, PEAK, LEFT_OVER))
+        rows = [_filters(self.basis[:r], self.variance[:r], float(self.floor[r - 1]), shape[None, :] / self.noise)[0][0]
+                for r, shape in zip(self.ranks.tolist(), shapes, strict=True)]
+        object.__setattr__(self, "filters", np.array(rows))
+
+    def measure(self, values: FloatArray) -> FloatArray:
+        """All statistics of one spectrum [m], each over its limit's half width from its middle: above 1 is strange."""
+        white = (values - self.mean) / self.noise
+        numbers = np.concatenate([self.filters @ white, _texture(white, self.basis)])
+        middle, half = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
+        return np.asarray(np.abs(numbers - middle) / half, dtype=np.float64)
+
+
+def judge_shape(fingerprint: Fingerprint, values: FloatArray, refuse_factor: float) -> Verdict:
+    """Good within all limits, uncertain beyond one, bad beyond refuse_factor times it; names the likest fault."""
+    ratios = fingerprint.measure(values)
+    worst = int(np.argmax(ratios))
+    if not ratios[worst] > 1.0:
+        return Verdict(Quality.GOOD)
+    quality = Quality.BAD if ratios[worst] > refuse_factor else Quality.UNCERTAIN
+    return Verdict(quality, f"shape: {fingerprint.names[worst]} is {ratios[worst]:.3g} times its limit")
+
+
+def signature_limits(spectra: FloatArray, fold: NDArray[np.int64]) -> Fingerprint:
+    """The fingerprint of calibration spectra [n, m] (the window's channels, finite, outliers left out).
+
+    fold [n]: samples of one number are held out together when limits are measured (whole groups). Each filter's rank is
+    the one that finds the smallest amount of its shape beyond the limits.
+    """
+    mean, noise = spectra.mean(axis=0), _noise(spectra)
+    ranks = [r for r in RANKS if r <= max(2, len(spectra) // 4)]
+    names, shapes = signatures(mean)
+    z = {r: np.empty((len(spectra), len(names))) for r in ranks}
+    answer = {r: np.zeros(len(names)) for r in ranks}
+    texture = np.empty((len(spectra), 3))
+    folds = np.unique(fold)
+    for f in folds:
+        out = fold == f
+        centre = spectra[~out].mean(axis=0)
+        basis, variance, floor = _variation((spectra[~out] - centre) / noise, max(ranks))
+        white = (spectra[out] - centre) / noise
+        texture[out] = [_texture(row, basis) for row in white]
+        for r in ranks:
+            filters, gain = _filters(basis[:r], variance[:r], float(floor[r - 1]), shapes / noise)
+            z[r][out] = white @ filters.T
+            answer[r] += gain / folds.size
+    bounds = {r: _bounds(z[r]) for r in ranks}
+    smallest = np.array([np.maximum(-bounds[r][0], bounds[r][1]) / answer[r] for r in ranks])
+    best = np.argmin(smallest, axis=0)
+    picked = [bounds[ranks[b]] for b in best]
+    low = np.array([b[0][k] for k, b in enumerate(picked)])
+    high = np.array([b[1][k] for k, b in enumerate(picked)])
+    more_low, more_high = _bounds(texture)
+    basis, variance, floor = _variation((spectra - mean) / noise, max(ranks))
+    return Fingerprint(mean, noise, basis, variance, floor, np.array([ranks[b] for b in best], dtype=np.int64),
+                       np.concatenate([low, more_low]), np.concatenate([high, more_high]))
+
+
+def signatures(mean: FloatArray) -> tuple[tuple[str, ...], FloatArray]:
+    """Names [d] and shapes [d, m] that faults add to a spectrum, to first order, derived from the mean spectrum [m]."""
+    place = np.linspace(-1.0, 1.0, mean.size)
+    slope = np.gradient(mean)
+    level = mean - mean.mean()
+    scale = float(np.ptp(mean)) or 1.0
+    found: list[tuple[str, FloatArray]] = [
+        ("offset", np.ones(mean.size)), ("tilt", place), ("curvature", place**2), ("gain", level),
+        ("gain along the axis", level * place), ("non-linearity", level**2),
+        ("stray light", 10.0 ** np.minimum(mean - mean.max(), 0.0) if scale < 10.0 else level**3),
+        ("axis shift", slope), ("axis stretch", slope * place), ("axis bow", slope * place**2),
+        ("resolution", np.gradient(slope)),
+    ]
+    found += [("band position", slope * _bell(place, c, 0.3)) for c in np.linspace(-0.8, 0.8, 5)]
+    found += [("band", _bell(place, c, 0.03)) for c in np.linspace(-0.97, 0.97, 33)]
+    found += [("broad band", _bell(place, c, 0.15)) for c in np.linspace(-0.9, 0.9, 9)]
+    found += [("step", np.where(place > c, 1.0, 0.0)) for c in np.linspace(-0.6, 0.6, 13)]
+    for cycles in (1.0, 1.5, 2.0, 3.0, 4.0):
+        found += [("ripple", np.cos(np.pi * cycles * place)), ("ripple", np.sin(np.pi * cycles * place))]
+    return tuple(name for name, _ in found), np.array([shape for _, shape in found])
+
+
+def table_of(fingerprint: Fingerprint) -> dict[str, FloatArray | NDArray[np.int64]]:
+    """The arrays that make the fingerprint, by name, to be stored with a bundle."""
+    return {"mean": fingerprint.mean, "noise": fingerprint.noise, "basis": fingerprint.basis,
+            "variance": fingerprint.variance, "floor": fingerprint.floor, "ranks": fingerprint.ranks,
+            "low": fingerprint.low, "high": fingerprint.high}
+
+
+def fingerprint_of(arrays: Mapping[str, FloatArray | NDArray[np.int64]]) -> Fingerprint:
+    """The fingerprint of stored arrays; KeyError when one is missing."""
+    number = {name: np.asarray(arrays[name], dtype=np.float64)
+              for name in ("mean", "noise", "basis", "variance", "floor", "low", "high")}
+    return Fingerprint(ranks=np.asarray(arrays["ranks"], dtype=np.int64), **number)
+
+
+def _bell(place: FloatArray, centre: float, width: float) -> FloatArray:
+    return np.asarray(np.exp(-0.5 * ((place - centre) / width) ** 2), dtype=np.float64)
+
+
+def _noise(spectra: FloatArray) -> FloatArray:
+    """Noise of each channel [m]: the spread, between samples, of second differences along the axis, smoothed."""
+    second = np.diff(spectra, 2, axis=1)
+    size = np.pad(second.std(axis=0) / SECOND, 1, mode="edge")
+    width = max(3, spectra.shape[1] // 40) | 1
+    rows = np.lib.stride_tricks.sliding_window_view(np.pad(size, width // 2, mode="edge"), width)
+    smooth = np.median(rows, axis=1)
+    return np.asarray(np.maximum(smooth, max(0.1 * float(np.median(smooth)), 1e-300)), dtype=np.float64)
+
+
+def _variation(white: FloatArray, rank: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Directions [k, m] in which centred spectra [n, m] differ, their variances [k], and what each rank leaves [k]."""
+    _, s, directions = np.linalg.svd(white, full_matrices=False)
+    variance = s**2 / max(len(white) - 1, 1)
+    left = (variance.sum() - np.cumsum(variance)) / white.shape[1]
+    return directions[:rank], variance[:rank], np.maximum(left[:rank], 1e-12)
+
+
+def _filters(
+    basis: FloatArray, variance: FloatArray, floor: float, shapes: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Matched filters [d, m] for shapes [d, m] in noise of covariance basis' variance basis + floor, and each one's
+    answer to one unit of its shape [d] (Woodbury identity; Kay 1998, Detection Theory, section 4.4)."""
+    shrink = variance / (variance + floor)
+    weighed = (shapes - ((shapes @ basis.T) * shrink) @ basis) / floor
+    answer = np.sqrt(np.maximum((shapes * weighed).sum(axis=1), 1e-300))
+    return weighed / answer[:, None], answer
+
+
+def _texture(white: FloatArray, basis: FloatArray) -> FloatArray:
+    """Roughness, largest second difference and size of what the natural variation does not explain."""
+    left = white - (white @ basis.T) @ basis
+    second = np.diff(left, 2) / SECOND
+    return np.array([np.sqrt(np.mean(second**2)), np.max(np.abs(second)), np.sqrt(np.mean(left**2))])
+
+
+def _bounds(numbers: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lowest and highest allowed value of each column [n, d], with the margin around the middle."""
+    low, high = numbers.min(axis=0), numbers.max(axis=0)
+    middle, half = 0.5 * (low + high), 0.5 * (high - low) * MARGIN
+    return middle - half, middle + half
