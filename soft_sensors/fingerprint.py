@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 from soft_sensors.signals import FloatArray, Quality, Verdict
 
 RANKS = (2, 4, 6, 9, 12)  # our choice: how many directions of natural variation a filter may look past
-MARGIN = 1.25  # our choice, over what held-out calibration spectra showed
+ALARMS = 0.05  # our choice: the share of good spectra that may be called uncertain by all limits together
+USUAL = 0.95  # our choice: how far held-out samples usually come
+MARGIN_LOW, MARGIN_HIGH = 1.05, 3.0  # our choice: bounds of the room above what held-out calibration spectra showed
+# Shapes over the whole axis move the value most and have few accidents: little room. There is one test of each.
+WHOLE_AXIS_HIGH = 1.25
+LARGEST_ABSORBANCE = 10.0  # a span above this is no absorbance but a count of photons
 SECOND = np.sqrt(6.0)  # second differences of white noise have sqrt(6) times its standard deviation
+WHOLE_AXIS = ("offset", "tilt", "curvature", "gain", "gain along the axis", "non-linearity", "stray light",
+              "axis shift", "axis stretch", "axis bow", "resolution")
 ROUGH, PEAK, LEFT_OVER = "roughness", "spike or step", "residual"
 
 
@@ -90,16 +97,14 @@ def signature_limits(spectra: FloatArray, fold: NDArray[np.int64]) -> Fingerprin
             filters, gain = _filters(basis[:r], variance[:r], float(floor[r - 1]), shapes / noise)
             z[r][out] = white @ filters.T
             answer[r] += gain / folds.size
-    bounds = {r: _bounds(z[r]) for r in ranks}
-    smallest = np.array([np.maximum(-bounds[r][0], bounds[r][1]) / answer[r] for r in ranks])
-    best = np.argmin(smallest, axis=0)
-    picked = [bounds[ranks[b]] for b in best]
-    low = np.array([b[0][k] for k, b in enumerate(picked)])
-    high = np.array([b[1][k] for k, b in enumerate(picked)])
-    more_low, more_high = _bounds(texture)
+    smallest = np.array([np.abs(z[r]).max(axis=0) / answer[r] for r in ranks])
+    best = [ranks[b] for b in np.argmin(smallest, axis=0)]
+    shown = np.column_stack([*(z[r][:, k] for k, r in enumerate(best)), texture])
+    middle, half = _bounds(shown)
+    room = _margins(shown, fold, (*names, ROUGH, PEAK, LEFT_OVER))
     basis, variance, floor = _variation((spectra - mean) / noise, max(ranks))
-    return Fingerprint(mean, noise, basis, variance, floor, np.array([ranks[b] for b in best], dtype=np.int64),
-                       np.concatenate([low, more_low]), np.concatenate([high, more_high]))
+    return Fingerprint(mean, noise, basis, variance, floor, np.array(best, dtype=np.int64), middle - room * half,
+                       middle + room * half)
 
 
 def signatures(mean: FloatArray) -> tuple[tuple[str, ...], FloatArray]:
@@ -107,14 +112,10 @@ def signatures(mean: FloatArray) -> tuple[tuple[str, ...], FloatArray]:
     place = np.linspace(-1.0, 1.0, mean.size)
     slope = np.gradient(mean)
     level = mean - mean.mean()
-    scale = float(np.ptp(mean)) or 1.0
-    found: list[tuple[str, FloatArray]] = [
-        ("offset", np.ones(mean.size)), ("tilt", place), ("curvature", place**2), ("gain", level),
-        ("gain along the axis", level * place), ("non-linearity", level**2),
-        ("stray light", 10.0 ** np.minimum(mean - mean.max(), 0.0) if scale < 10.0 else level**3),
-        ("axis shift", slope), ("axis stretch", slope * place), ("axis bow", slope * place**2),
-        ("resolution", np.gradient(slope)),
-    ]
+    stray = 10.0 ** (mean - mean.max()) if float(np.ptp(mean)) < LARGEST_ABSORBANCE else level**3
+    found: list[tuple[str, FloatArray]] = list(zip(WHOLE_AXIS, (
+        np.ones(mean.size), place, place**2, level, level * place, level**2, stray, slope, slope * place,
+        slope * place**2, np.gradient(slope)), strict=True))
     found += [("band position", slope * _bell(place, c, 0.3)) for c in np.linspace(-0.8, 0.8, 5)]
     found += [("band", _bell(place, c, 0.03)) for c in np.linspace(-0.97, 0.97, 33)]
     found += [("broad band", _bell(place, c, 0.15)) for c in np.linspace(-0.9, 0.9, 9)]
@@ -179,7 +180,27 @@ def _texture(white: FloatArray, basis: FloatArray) -> FloatArray:
 
 
 def _bounds(numbers: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Lowest and highest allowed value of each column [n, d], with the margin around the middle."""
+    """Middle and half width of each column's range [n, d]."""
     low, high = numbers.min(axis=0), numbers.max(axis=0)
-    middle, half = 0.5 * (low + high), 0.5 * (high - low) * MARGIN
-    return middle - half, middle + half
+    return 0.5 * (low + high), 0.5 * (high - low)
+
+
+def _margins(numbers: FloatArray, fold: NDArray[np.int64], names: tuple[str, ...]) -> FloatArray:
+    """How far each limit must be widened so that few good samples break any [d], learnt fold by fold from the others.
+
+    With many limits one is easily broken by chance: the margins of the kinds of shape are in proportion to how far
+    held-out samples usually come, times one conformal factor for all kinds together.
+    """
+    ratio = np.empty_like(numbers)
+    for f in np.unique(fold):
+        out = fold == f
+        middle, half = _bounds(numbers[~out])
+        ratio[out] = np.abs(numbers[out] - middle) / np.maximum(half, 1e-300)
+    kinds = tuple(dict.fromkeys(names))
+    place = np.array([kinds.index(name) for name in names])
+    worst = np.column_stack([ratio[:, place == k].max(axis=1) for k in range(len(kinds))])
+    usual = np.maximum(np.quantile(worst, USUAL, axis=0), 0.8)
+    rank = min(1.0, (1.0 - ALARMS) * (1.0 + 1.0 / len(ratio)))
+    factor = float(np.quantile((worst / usual).max(axis=1), rank))
+    highest = np.array([WHOLE_AXIS_HIGH if kind in WHOLE_AXIS else MARGIN_HIGH for kind in kinds])
+    return np.asarray(np.clip(usual * factor, MARGIN_LOW, highest)[place], dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,9 @@ from soft_sensors.bundle import Bundle
 from soft_sensors.challenge.faults import FAULTS
 from soft_sensors.challenge.scene import Fault, Scene, Signal
 from soft_sensors.estimate import estimate
+from soft_sensors.fingerprint import Fingerprint, judge_shape
 from soft_sensors.signals import Estimate, FloatArray, Quality, Spectrum
-from soft_sensors.validate import Previous, validate
+from soft_sensors.validate import Previous, validate, window
 
 SEVERITIES = tuple(float(s) for s in np.geomspace(0.01, 1.0, 12))
 NEVER = -1
@@ -82,15 +84,17 @@ class Case:
 
 
 def challenge(
-    bundle: Bundle, samples: Samples, accept: float, seed: int,
+    bundle: Bundle, samples: Samples, accept: float, seed: int, fingerprint: Fingerprint | None = None,
     faults: Sequence[Fault] = FAULTS, told: Callable[[str], None] = lambda _: None,
 ) -> tuple[tuple[Case, ...], tuple[Estimate, ...]]:
     """Every fault on every sample at every severity, and the clean estimates (per unit of mass).
 
-    accept: the acceptance limit of the CQA in the target's unit; half of it is the line. Deterministic for a seed.
+    accept: the acceptance limit of the CQA in the target's unit; half of it is the line; fingerprint: judges as well,
+    where the bundle has none of its own. Deterministic for a seed.
     The error is known, although refused values are not used: the model's value is taken from the graph, T2 and Q aside.
     """
-    clean = tuple(_judge(bundle, values, _first()) for values in samples.spectra)
+    judge = Judge(bundle, fingerprint)
+    clean = tuple(judge(values, Previous.none()) for values in samples.spectra)
     value = np.array([bundle.infer(values)["value"] for values in samples.spectra])
     cases: list[Case] = []
     for f, fault in enumerate(faults):
@@ -98,39 +102,45 @@ def challenge(
         for k, sample_id in enumerate(samples.sample_ids):
             if clean[k].quality is not Quality.GOOD:
                 continue  # a sample that is refused as it is says nothing about faults
-            steps = tuple(_steps(bundle, samples, fault, k, float(value[k]), (seed, f, k)))
+            steps = tuple(_steps(judge, samples, fault, k, float(value[k]), (seed, f, k)))
             cases.append(Case(fault.name, sample_id, steps, accept / 2.0))
     return tuple(cases), clean
 
 
+@dataclass(frozen=True)
+class Judge:
+    """A spectrum and what came before it -> estimate, as the service would have it."""
+
+    bundle: Bundle
+    fingerprint: Fingerprint | None
+
+    def __call__(self, values: FloatArray, previous: Previous) -> Estimate:
+        """The estimate of a scan with these values."""
+        card, scan = self.bundle.card, self.scan(values, 2)
+        verdict, _ = validate(card, scan, previous, now_s=2.0, max_age_s=10.0)
+        if self.fingerprint is not None and verdict.quality is not Quality.BAD:
+            shape = judge_shape(self.fingerprint, values[window(card)], card.refuse_factor)
+            verdict = max(verdict, shape, key=lambda v: v.quality.rank)
+        return estimate(self.bundle, scan, verdict)
+
+    def after(self, before: FloatArray) -> Previous:
+        """The memory that the sample before leaves behind."""
+        return validate(self.bundle.card, self.scan(before, 1), Previous.none(), now_s=1.0, max_age_s=10.0)[1]
+
+    def scan(self, values: FloatArray, counter: int) -> Spectrum:
+        """The values as an acquisition, one a second."""
+        return Spectrum(self.bundle.card.axis, self.bundle.card.axis_unit, values, counter, float(counter))
+
+
 def _steps(
-    bundle: Bundle, samples: Samples, fault: Fault, k: int, clean_value: float, seeds: tuple[int, int, int]
+    judge: Judge, samples: Samples, fault: Fault, k: int, clean_value: float, seeds: tuple[int, int, int]
 ) -> Iterator[Step]:
-    before = samples.spectra[k - 1]  # the first sample follows the last
-    scene = Scene(bundle.card.axis, bundle.card.axis_unit, samples.spectra[k], before, samples.signal)
-    mass = float(samples.mass[k])
+    card, before = judge.bundle.card, samples.spectra[k - 1]  # the first sample follows the last
+    scene = Scene(card.axis, card.axis_unit, samples.spectra[k], before, samples.signal)
+    mass, memory = float(samples.mass[k]), judge.after(before)
     for severity in SEVERITIES if fault.graded else (1.0,):
         values = fault.make(scene, severity, np.random.default_rng(seeds))
-        seen = _judge(bundle, values, _after(bundle, before))
-        value = bundle.infer(values)["value"] if np.isfinite(values).all() else float("nan")
+        seen = judge(values, memory)
+        value = seen.value if math.isfinite(seen.value) else judge.bundle.infer(values)["value"]
         yield Step(severity, (value - clean_value) * mass, value * mass - float(samples.reference[k]), seen.quality,
                    seen.reason)
-
-
-def _first() -> Previous:
-    return Previous.none()
-
-
-def _after(bundle: Bundle, before: FloatArray) -> Previous:
-    """The memory that the sample before leaves behind."""
-    return validate(bundle.card, _scan(bundle, before, 1), Previous.none(), now_s=1.0, max_age_s=10.0)[1]
-
-
-def _scan(bundle: Bundle, values: FloatArray, counter: int) -> Spectrum:
-    return Spectrum(bundle.card.axis, bundle.card.axis_unit, values, counter, float(counter))
-
-
-def _judge(bundle: Bundle, values: FloatArray, previous: Previous) -> Estimate:
-    scan = _scan(bundle, values, 2)
-    verdict, _ = validate(bundle.card, scan, previous, now_s=2.0, max_age_s=10.0)
-    return estimate(bundle, scan, verdict)
