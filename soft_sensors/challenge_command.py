@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -102,10 +103,13 @@ def _fingerprint(model: Bundle, path: Path) -> Fingerprint:
 
 
 def _show(result: Tally) -> None:
-    table = Table("fault", "harmful", "caught", "largest escape", "seen at full", "noticed by")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("fault", "harmful", "caught", "worst", "noticed by"):
+        table.add_column(heading, no_wrap=True)
     for kind in sorted(result.kinds, key=lambda k: (k.caught, -k.harmful)):
         table.add_row(*_row(kind))
     Console().print(table)
+    click.echo("worst: the largest error that went out as good, over the acceptance limit")
     click.echo(f"{result.n_harmful} of {result.n_cases} cases would do harm; caught in time {result.caught:.1%}, "
                f"{result.kinds_caught} of {len(result.kinds)} kinds at {CAUGHT_LEAST:.0%} or more")
     click.echo(f"{result.n_clean} good spectra: {result.refused:.1%} refused, {result.not_good:.1%} not good")
@@ -113,5 +117,5 @@ def _show(result: Tally) -> None:
 
 def _row(kind: Kind) -> tuple[str, ...]:
     caught = f"{kind.caught:.0%}" if kind.harmful else "harmless"
-    escape = f"{kind.largest_escape:.2f} x limit" if kind.escaped else "-"
-    return kind.name, f"{kind.harmful} of {kind.n}", caught, escape, f"{kind.seen / kind.n:.0%}", kind.reason
+    escape = f"{kind.largest_escape:.2f} x" if kind.escaped else "-"
+    return kind.name, f"{kind.harmful} of {kind.n}", caught, escape, kind.reason

@@ -1,0 +1,1 @@
+"""predictions + late laboratory results + standards -> may this soft sensor still be trusted?"""
