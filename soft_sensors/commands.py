@@ -19,6 +19,7 @@ from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.card import AMOUNT_VIA_MASS, CONCENTRATION
 from soft_sensors.challenge_command import challenge_command
 from soft_sensors.console import FILE, InputError, one_line, progress
+from soft_sensors.dossier_command import dossier, quarantine
 from soft_sensors.errors import AlteredError, BundleError
 from soft_sensors.inputs import joined_tables, labels_of, masses_of, name_samples, numbers
 from soft_sensors.predictions import Prediction, predict, write_predictions
@@ -187,6 +188,8 @@ def predict_command(
 
 
 sensor.add_command(transfer)
+sensor.add_command(dossier)
+sensor.add_command(quarantine)
 sensor.add_command(challenge_command)
 
 
