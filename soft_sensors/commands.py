@@ -29,6 +29,7 @@ from soft_sensors.score import score
 from soft_sensors.show import show_card, show_groups, show_score
 from soft_sensors.signals import FloatArray
 from soft_sensors.transfer_command import transfer
+from soft_sensors.watch_commands import instrument_command, watch_command
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -191,6 +192,8 @@ sensor.add_command(transfer)
 sensor.add_command(dossier)
 sensor.add_command(quarantine)
 sensor.add_command(challenge_command)
+sensor.add_command(watch_command)
+sensor.add_command(instrument_command)
 
 
 @sensor.command()

@@ -133,7 +133,8 @@ def chart(points: Sequence[Point], bound: float, sigma: float | None = None, sin
     """Individuals chart, EWMA and run rules of sensor minus laboratory, in the order of the points.
 
     bound: the largest bias update that was declared beforehand; sigma: of one difference, in the CQA's unit (None: from
-    the moving ranges of the first differences); since_s: sample time of the last bias update.
+    the moving ranges of the first differences); since_s: sample time of the last bias update. While an alarm stands,
+    the update is taken from the points since its shift began, else from all since the last update.
     """
     d = np.array([p.difference for p in points])
     size = _sigma(d) if sigma is None else sigma
@@ -142,9 +143,17 @@ def chart(points: Sequence[Point], bound: float, sigma: float | None = None, sin
     smooth = ewma(d, EWMA_WEIGHT)
     flags = [Flag(k, name) for name, rule in RULES.items() for k in rule(d, size)]
     flags += [Flag(int(k), "EWMA: a small lasting shift") for k in np.flatnonzero(np.abs(smooth) > limit)]
-    recent = np.array([p.difference for p in points if p.sample_time_s > since_s])
-    return Chart(d, size, smooth, limit, tuple(sorted(flags, key=lambda f: (f.index, f.rule))),
-                 bias_update(recent, bound))
+    ordered = tuple(sorted(flags, key=lambda f: (f.index, f.rule)))
+    first = sum(p.sample_time_s <= since_s for p in points)
+    if any(f.index >= d.size - STANDING for f in ordered):
+        first = max(first, change_point(smooth))
+    return Chart(d, size, smooth, limit, ordered, bias_update(d[first:], bound))
+
+
+def change_point(smooth: FloatArray) -> int:
+    """Where the present shift began: after the EWMA [n] last crossed zero (Nishina 1992, Qual. Reliab. Eng. Int. 8)."""
+    crossed = np.flatnonzero(np.sign(smooth[1:]) != np.sign(smooth[:-1]))
+    return int(crossed[-1]) + 1 if crossed.size else 0
 
 
 def bias_update(differences: FloatArray, bound: float) -> BiasUpdate | None:

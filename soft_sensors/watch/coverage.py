@@ -62,8 +62,8 @@ def issue(state: Coverage, sample_time_s: float, value: float, half_width: float
         return widened, state
     if state.issued and not sample_time_s > state.issued[-1].sample_time_s:
         return widened, state
-    kept = tuple(i for i in state.issued if i.sample_time_s >= sample_time_s - KEEP_S)
-    return widened, replace(state, issued=(*kept, Issued(sample_time_s, value, widened)))
+    kept = next((k for k, i in enumerate(state.issued) if i.sample_time_s >= sample_time_s - KEEP_S), len(state.issued))
+    return widened, replace(state, issued=(*state.issued[kept:], Issued(sample_time_s, value, widened)))
 
 
 def learn(state: Coverage, sample_time_s: float, reference: float, tolerance_s: float) -> Coverage:
