@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from soft_sensors.dossier import sections_life as of_life
 from soft_sensors.dossier import sections_model as of_model
 from soft_sensors.dossier import sections_proof as of_proof
 from soft_sensors.dossier import sections_purpose as of_purpose
-from soft_sensors.dossier.document import Document, Facts, Outcome, Section, Source, Table
+from soft_sensors.dossier.document import Block, Document, Facts, Figure, Outcome, Section, Source, Table
 from soft_sensors.dossier.findings import Findings, find
 from soft_sensors.dossier.headings import HEADINGS, Lack, UnsupportedError
 from soft_sensors.dossier.html import html
@@ -53,7 +55,7 @@ def compose(m: Material, f: Findings) -> Document:
         if not blocks or not sources:
             raise UnsupportedError([Lack(heading.number, "nothing is known about it; give its evidence")])
         sections.append(Section(heading.number, heading.title, blocks, sources))
-    sections.append(_index(sections))
+    sections = _captions_numbered([*sections, _index(sections)])
     text = m.plan.text
     short = m.model.bundle_hash[:SHORT_HASH]
     return Document(
@@ -66,6 +68,20 @@ def compose(m: Material, f: Findings) -> Document:
         )),
         sections=tuple(sections),
     )  # fmt: skip
+
+
+def _captions_numbered(sections: list[Section]) -> list[Section]:
+    """Tables and figures counted through the document, so that they can be cited."""
+    counts = {Table: count(1), Figure: count(1)}
+    names = {Table: "Table", Figure: "Figure"}
+
+    def numbered(block: Block) -> Block:
+        if not isinstance(block, Table | Figure):
+            return block
+        kind = type(block)
+        return replace(block, caption=f"{names[kind]} {next(counts[kind])}. {block.caption}")
+
+    return [replace(section, blocks=tuple(map(numbered, section.blocks))) for section in sections]
 
 
 def _index(sections: list[Section]) -> Section:

@@ -45,22 +45,25 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns with a head; widths: shares of the page's width; numeric: columns set to the right."""
+    """Columns with a head; widths: shares of the page's width; numeric: columns set to the right.
+
+    row_mm: height of a row, where something is written in by hand.
+    """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     widths: tuple[float, ...]
     numeric: tuple[int, ...] = ()
+    row_mm: float = 0.0
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture (PNG bytes, width over height as drawn) with its caption."""
+    """A picture (PNG bytes) of a page's width, with its caption."""
 
     caption: str
     picture: bytes
-    width_share: float = 1.0
 
 
 Block = Paragraph | Subheading | Note | Facts | Table | Figure

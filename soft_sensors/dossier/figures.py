@@ -47,7 +47,7 @@ def distribution(m: Material) -> bytes:
         axes.plot([], [], color=RED, ls="--", label="range asked for")
         axes.set(xlabel=f"Reference ({m.unit})", ylabel="Samples")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False)
+        above(axes)
 
     return draw(2.7, paint)
 
@@ -64,7 +64,7 @@ def spectra(m: Material) -> bytes:
             axes.plot(m.card.axis, m.evidence.spectra[k], color=GREY, lw=0.5, alpha=0.7)
         axes.plot(m.card.axis, m.evidence.spectra[rows].mean(axis=0), color=BLUE, lw=1.6, label="mean")
         axes.set(xlabel=axis_label(m), ylabel="Signal as measured", xlim=(m.card.axis.min(), m.card.axis.max()))
-        axes.legend(frameon=False)
+        above(axes)
 
     return draw(2.7, paint)
 
@@ -89,7 +89,7 @@ def size(m: Material) -> bytes:
             place(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.tick_params(axis="y", which="minor", labelsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False)
+        above(axes)
 
     return draw(2.9, paint)
 
@@ -108,7 +108,7 @@ def predicted(m: Material) -> bytes:
         if m.test.aside.any():
             axes.plot(y[~kept], value[~kept], "D", ms=4.5, color=RED, label="reference set aside by the plan")
         axes.set(xlabel=f"Reference ({m.unit})", ylabel=f"Predicted ({m.unit})", xlim=line)
-        axes.legend(frameon=False)
+        above(axes)
 
     return draw(3.4, paint)
 
@@ -120,12 +120,13 @@ def residuals(m: Material) -> bytes:
         y, value, half = _test_values(m)
         kept = ~m.test.aside & np.isfinite(y) & np.isfinite(value)
         middle = float(np.nanmedian(half))
-        axes.axhspan(-middle, middle, color=BLUE, alpha=0.12, lw=0, label=f"90 % interval, ±{middle:.3g} {m.unit}")
+        axes.axhspan(-middle, middle, color=BLUE, alpha=0.12, lw=0,
+                     label=f"90 % interval, ±{m.result(middle)} {m.unit}")
         axes.axhline(0, color=GREY, lw=1)
         axes.plot(y[kept], (value - y)[kept], "o", ms=3.8, color=BLUE, label="test sample")
         axes.set(xlabel=f"Reference ({m.unit})", ylabel=f"Predicted minus reference ({m.unit})")
         axes.margins(y=0.12)
-        axes.legend(frameon=False)
+        above(axes)
 
     return draw(2.7, paint)
 
@@ -139,7 +140,7 @@ def vector(m: Material, regression: FloatArray, signal: FloatArray, signal_name:
             axes.plot(x, values / np.abs(values).max(), color=colour, lw=1.2, label=name)
         axes.axhline(0, color=GREY, lw=0.8)
         axes.set(xlabel=axis_label(m), ylabel="Relative to its largest value", xlim=(x.min(), x.max()))
-        axes.legend(frameon=False)
+        above(axes)
 
     return draw(2.9, paint)
 
@@ -156,9 +157,9 @@ def robustness(m: Material, found: Sequence[Effect]) -> bytes:
         axes.axvline(limit, color=RED, ls="--", label=f"limit {limit:g} {m.unit}")
         axes.set_yticks(rows, [f"{e.name}, {e.size}" for e in shown])
         axes.set(xlabel=f"Root mean square change ({m.unit})")
-        axes.legend(frameon=False, loc="best")
+        above(axes)
 
-    return draw(0.55 + 0.25 * len(found), paint)
+    return draw(0.6 + 0.19 * len(found), paint)
 
 
 def distances(m: Material) -> bytes:
@@ -183,6 +184,11 @@ def distances(m: Material) -> bytes:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
     return draw(3.2, paint)
+
+
+def above(axes: Axes) -> None:
+    """The legend in a row above the axes, where it hides nothing."""
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2)
 
 
 def axis_label(m: Material) -> str:

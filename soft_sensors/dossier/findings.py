@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from soft_sensors.dossier import performance, perturbation, sensitivity
+from soft_sensors.dossier.digits import fixed
 from soft_sensors.dossier.document import Outcome
 from soft_sensors.dossier.headings import Lack, UnsupportedError
 from soft_sensors.dossier.material import Material
@@ -138,7 +139,8 @@ def _criteria(
 
     def most(name: str, key: str, value: float, section: int, of: str = unit) -> Criterion:
         limit = plan.number(key)
-        return Criterion(name, f"at most {limit:g} {of}".strip(), f"{value:.4g} {of}".strip(),
+        shown = m.result(value) if of == unit else fixed(value, 1)
+        return Criterion(name, f"at most {limit:g} {of}".strip(), f"{shown} {of}".strip(),
                          _meets(value <= limit), section)
 
     def least(name: str, key: str, value: float, section: int) -> Criterion:

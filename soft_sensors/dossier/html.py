@@ -71,8 +71,10 @@ def _facts(facts: Facts) -> str:
 def _table(table: Table) -> str:
     widths = "".join(f'<col style="width:{100 * w:.0f}%">' for w in table.widths)
     head = "".join(f'<th scope="col"{_number(table, k)}>{escape(name)}</th>' for k, name in enumerate(table.head))
+    room = f' style="height:{table.row_mm:g}mm"' if table.row_mm else ""
     rows = "".join(
-        "<tr>" + "".join(f"<td{_number(table, k) or _class(cell)}>{escape(cell)}</td>" for k, cell in enumerate(row))
+        f"<tr{room}>"
+        + "".join(f"<td{_number(table, k) or _class(cell)}>{escape(cell)}</td>" for k, cell in enumerate(row))
         + "</tr>" for row in table.rows)  # fmt: skip
     return (f'<div class="scroll"><table><caption>{escape(table.caption)}</caption><colgroup>{widths}</colgroup>'
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>")

@@ -16,6 +16,7 @@ from soft_sensors.calibrate.evidence import CALIBRATION, Evidence, check_agreeme
 from soft_sensors.calibrate.quarantine import overlap
 from soft_sensors.calibrate.select import BoolArray
 from soft_sensors.card import Card
+from soft_sensors.dossier.digits import fixed, places_for, signed
 from soft_sensors.dossier.document import Source
 from soft_sensors.dossier.headings import Lack, UnsupportedError, lacks_of_options, lacks_of_plan
 from soft_sensors.dossier.history import Event, read_history
@@ -28,6 +29,7 @@ from soft_sensors.read.tables import SpectraTable
 from soft_sensors.signals import FloatArray
 from soft_sensors.validate import axis_fault
 
+COMPARED = 5  # value, lower, upper, T2, Q; a distance that is zero has no relative difference
 FEWEST = 3  # test samples: below, no slope and no t-test
 
 
@@ -89,6 +91,19 @@ class Material:
     def unit(self) -> str:
         """The target's unit, from the plan."""
         return self.plan.text("target.unit")
+
+    @property
+    def places(self) -> int:
+        """Decimals of results in the target's unit."""
+        return places_for(self.card.half_width * self.scale)
+
+    def result(self, value: float) -> str:
+        """A result in the target's unit, without the unit."""
+        return fixed(value, self.places)
+
+    def change(self, value: float) -> str:
+        """A difference in the target's unit, with its sign, without the unit."""
+        return signed(value, self.places)
 
     def source(self, *names: str) -> tuple[Source, ...]:
         """The sources of these names, where they were given."""
@@ -177,10 +192,11 @@ def _faults(path: Path | None) -> Mapping[str, Any] | None:
 
 
 def _golden_difference(folder: Path, model: Bundle) -> float:
-    """Largest relative difference to the golden vectors on this machine (loading has checked its limit)."""
+    """Largest relative difference to the golden value, interval, T2 and Q here (loading has checked its limit)."""
     with np.load(folder / "golden.npz", allow_pickle=False) as golden:
         spectra, expected = golden["spectra"], golden["outputs"]
-    got = np.array([list(model.infer(row).values()) for row in spectra])[:, : expected.shape[1]]
+    got = np.array([list(model.infer(row).values()) for row in spectra])[:, :COMPARED]
+    expected = expected[:, :COMPARED]
     return float(np.max(np.abs(got - expected) / np.maximum(np.abs(expected), np.finfo(np.float64).tiny)))
 
 

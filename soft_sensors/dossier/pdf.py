@@ -195,7 +195,8 @@ def _table(table: Table) -> Any:
     head = [Text(escape(name), HEAD_RIGHT if k in table.numeric else HEAD) for k, name in enumerate(table.head)]
     rows = [[Text(_cell(cell), FIXED if _is_hash(cell) else RIGHT if k in table.numeric else CELL)
              for k, cell in enumerate(row)] for row in table.rows]
-    grid = Grid([head, *rows], colWidths=[share * WIDTH for share in table.widths], repeatRows=1)
+    grid = Grid([head, *rows], colWidths=[share * WIDTH for share in table.widths], repeatRows=1,
+                rowHeights=[None, *(table.row_mm * mm or None for _ in rows)])
     grid.setStyle([*_LINES, ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LINEBELOW", (0, 0), (-1, 0), 0.9, INK)])
     return grid
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from soft_sensors.card import AMOUNT_VIA_MASS
 from soft_sensors.dossier import figures
+from soft_sensors.dossier.digits import p_value
 from soft_sensors.dossier.document import Block, Facts, Figure, Note, Paragraph, Subheading, Table
 from soft_sensors.dossier.findings import Findings
 from soft_sensors.dossier.material import Material
@@ -34,9 +35,9 @@ def calibration(m: Material, _: Findings) -> Content:
     ]
     if left:
         blocks += [
-            Table("Samples that the fit left out, with the figures that speak against them.", ("Sample", "Reason"),
-                  left, (0.16, 0.84)),
-            Paragraph(f"They still count in the prediction interval. {m.plan.text('calibration.left_out')}")]
+            Table(f"Samples that the fit left out, with the figures that speak against them{_in(m.card.unit)}.",
+                  ("Sample", "Reason"), left, (0.16, 0.84)),
+            Paragraph(m.plan.text("calibration.left_out"))]
     else:
         blocks.append(Paragraph("None: no suspect reference and no outlying spectrum was found."))
     return tuple(blocks), m.source("plan", "calibration.npz", "card.toml")
@@ -48,7 +49,7 @@ def pretreatment(m: Material, _: Findings) -> Content:
     best = {name: float(np.min(curve)) * m.scale for name, curve in e.curves.items()}
     used = {member.rpartition(",")[0]: member.rpartition(",")[2].strip() for member in card.averaged}
     used.setdefault(card.pretreatment, str(card.n_latent))
-    rows = tuple((name, f"{value:.4g}", f"yes, {used[name]} latent variables" if name in used else "")
+    rows = tuple((name, m.result(value), f"yes, {used[name]} latent variables" if name in used else "")
                  for name, value in sorted(best.items(), key=lambda item: item[1]))
     return (
         Paragraph(m.plan.text("pretreatment.reason")),
@@ -85,12 +86,12 @@ def performance(m: Material, f: Findings) -> Content:
         Subheading("Bias, slope and interval"),
         Paragraph(_bias_text(m, judged)),
         Paragraph(f"Slope of predicted on reference: {line.slope:.3f} (95 % interval {line.slope_low:.3f} to "
-                  f"{line.slope_high:.3f}), intercept {line.intercept:.3g} {m.unit}."),
+                  f"{line.slope_high:.3f}), intercept {m.change(line.intercept)} {m.unit}."),
         Paragraph(f"The 90 % prediction interval holds {100 * judged.score.coverage_90:.1f} % of the test references "
                   f"(95 % binomial interval {100 * judged.coverage_low:.0f} to {100 * judged.coverage_high:.0f} %)."),
     ]
     if m.test.aside.any():
-        blocks += [Subheading("With the samples that the plan sets aside"), _both(f)]
+        blocks += [Subheading("With the samples that the plan sets aside"), _both(m, f)]
     blocks += _by_group(m)
     return tuple(blocks), m.source("spectra", "reference", "calibration.npz", "graph.onnx")
 
@@ -107,7 +108,7 @@ def _merit(m: Material, f: Findings) -> Table:
         return (name, *values)
 
     def sized(values: Sequence[float]) -> list[str]:
-        return [f"{v * m.scale:.3g}" for v in values]
+        return [m.result(v * m.scale) for v in values]
 
     calibrated = sized([float(np.sqrt(np.mean(fit**2))), float(np.sqrt(np.mean(nested**2)))])
     return Table(
@@ -116,11 +117,11 @@ def _merit(m: Material, f: Findings) -> Table:
         ("", "Calibration (RMSEC)", "Cross-validation (RMSECV)", "Test (RMSEP)"),
         (
             row("Samples", str(n), str(n), str(s.n)),
-            row("Root mean square error", *calibrated, f"{s.rmsep:.3g}"),
-            row("95 % interval of it", "", "", f"{f.judged.rmsep_low:.3g} to {f.judged.rmsep_high:.3g}"),
-            row("Null model: mean alone", "", *sized([m.card.rmsecv_null]), f"{_null(m):.3g}"),
-            row("Bias", *(f"{float(v.mean()) * m.scale:+.2g}" for v in (fit, nested)), f"{s.bias:+.2g}"),
-            row("SEP", *(f"{float(v.std(ddof=1)) * m.scale:.3g}" for v in (fit, nested)), f"{s.sep:.3g}"),
+            row("Root mean square error", *calibrated, m.result(s.rmsep)),
+            row("95 % interval of it", "", "", f"{m.result(f.judged.rmsep_low)} to {m.result(f.judged.rmsep_high)}"),
+            row("Null model: mean alone", "", *sized([m.card.rmsecv_null]), m.result(_null(m))),
+            row("Bias", *(m.change(float(v.mean()) * m.scale) for v in (fit, nested)), m.change(s.bias)),
+            row("SEP", *(m.result(float(v.std(ddof=1)) * m.scale) for v in (fit, nested)), m.result(s.sep)),
             row("R²", *(f"{1 - float(v @ v) / spread:.4f}" for v in (fit, nested)), f"{s.r2:.4f}"),
             row("Coverage of the 90 % interval", "", f"{100 * inside:.0f} %", f"{100 * s.coverage_90:.0f} %"),
         ), (0.31, 0.20, 0.25, 0.24), (1, 2, 3),
@@ -138,15 +139,15 @@ def _null(m: Material) -> float:
 def _bias_text(m: Material, judged: Performance) -> str:
     s = judged.score
     verdict = "differs from zero" if judged.p_bias < 0.05 else "does not differ from zero"
-    return (f"Bias {s.bias:+.3g} ± {judged.bias_half:.2g} {m.unit} (95 %); by the two-sided t-test it {verdict} at the "
-            f"5 % level (p = {judged.p_bias:.2g}, {s.n} samples).")
+    return (f"Bias {m.change(s.bias)} ± {m.result(judged.bias_half)} {m.unit} (95 %); by the two-sided t-test it "
+            f"{verdict} at the 5 % level (p = {p_value(judged.p_bias)}, {s.n} samples).")
 
 
-def _both(f: Findings) -> Table:
+def _both(m: Material, f: Findings) -> Table:
     rows = []
     for name, found in (("without", f.judged), ("with", f.everything)):
         s = found.score
-        rows.append((name, str(s.n), f"{s.rmsep:.3g}", f"{s.bias:+.2g}", f"{s.sep:.3g}", f"{s.r2:.4f}",
+        rows.append((name, str(s.n), m.result(s.rmsep), m.change(s.bias), m.result(s.sep), f"{s.r2:.4f}",
                      f"{100 * s.coverage_90:.0f} %"))
     return Table("Results without and with the samples set aside (reasons under heading 14).",
                  ("Samples set aside", "n", "RMSEP", "Bias", "SEP", "R²", "Coverage"), tuple(rows),
@@ -163,7 +164,7 @@ def _by_group(m: Material) -> list[Block]:
         chosen = [k for k, other in enumerate(m.test.labels) if other == label and not m.test.aside[k]]
         s = score([m.test.predictions[k] for k in chosen], m.test.y[chosen])
         bad = sum(m.test.predictions[k].quality != Quality.GOOD.value for k in chosen)
-        rows.append((label, str(s.n), f"{s.rmsep:.3g}", f"{s.bias:+.2g}", f"{100 * s.coverage_90:.0f} %", str(bad)))
+        rows.append((label, str(s.n), m.result(s.rmsep), m.change(s.bias), f"{100 * s.coverage_90:.0f} %", str(bad)))
     more = f" The first {GROUPS} of {len(names)} groups." if len(names) > GROUPS else ""
     return [Subheading("By group"),
             Table(f"Test samples group by group.{more}", ("Group", "n", "RMSEP", "Bias", "Coverage", "Not good"),
@@ -180,6 +181,10 @@ def _range(m: Material) -> str:
 
 def _at_mass(m: Material) -> str:
     return f" at the test set's mean mass of {m.scale:.4g}" if m.card.target == AMOUNT_VIA_MASS else ""
+
+
+def _in(unit: str) -> str:
+    return f" in {unit}" if unit else ""
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from scipy import stats
 from soft_sensors.card import AMOUNT_VIA_MASS
 from soft_sensors.dossier import figures
 from soft_sensors.dossier.campaign import campaign_blocks
+from soft_sensors.dossier.digits import fixed, p_value, signed
 from soft_sensors.dossier.document import Block, Facts, Figure, Note, Paragraph, Subheading, Table
 from soft_sensors.dossier.findings import Findings
 from soft_sensors.dossier.material import Material
@@ -24,7 +25,7 @@ def specificity(m: Material, f: Findings) -> Content:
     blocks: list[Block] = [Paragraph(m.plan.text("specificity.basis"))]
     blocks += _against_pure(m, f) if m.pure is not None else _without_pure(m, f)
     unit = shown(m.card.axis_unit)
-    rows = tuple((f"{b.low:g} to {b.high:g} {unit}", f"{b.share_pct:+.0f} %") for b in f.bands[:6])
+    rows = tuple((f"{b.low:g} to {b.high:g} {unit}", f"{signed(b.share_pct, 0)} %") for b in f.bands[:6])
     blocks += [
         Table("Where the response comes from: the six parts of the region with the largest shares of the response to "
               "the analyte (of twelve; shares may count against each other).", ("Part of the axis", "Share"), rows,
@@ -38,12 +39,12 @@ def precision(m: Material, f: Findings) -> Content:
     line, p = f.judged.line, m.plan
     bent = math.isfinite(line.p_quadratic) and line.p_quadratic < 0.05
     curve = ("A quadratic term is significant at the 5 % level" if bent else
-             "A quadratic term is not significant at the 5 % level") + f" (p = {line.p_quadratic:.2g})."
+             "A quadratic term is not significant at the 5 % level") + f" (p = {p_value(line.p_quadratic)})."
     rows = []
     for level in levels(m.test):
         recovery = f"{100 * (1 + level.bias / level.mean):.1f} %" if level.mean > 0 else ""
-        rows.append((f"{level.low:.4g} to {level.high:.4g}", str(level.n), f"{level.mean:.4g}", f"{level.bias:+.2g}",
-                     recovery, f"{level.sd:.2g}"))
+        rows.append((f"{m.result(level.low)} to {m.result(level.high)}", str(level.n), m.result(level.mean),
+                     m.change(level.bias), recovery, m.result(level.sd)))
     return (
         Subheading("Linearity and range"),
         Paragraph(f"Predicted against reference over {levels(m.test)[0].low:.4g} to {levels(m.test)[-1].high:.4g} "
@@ -61,7 +62,7 @@ def precision(m: Material, f: Findings) -> Content:
 
 def robustness(m: Material, f: Findings) -> Content:
     """12: what small disturbances do, and the campaign of faults where there was one."""
-    rows = tuple((e.name, e.size, f"{e.mean:+.2g}", f"{e.rms:.2g}", f"{100 * e.not_good:.0f} %") for e in f.effects)
+    rows = tuple((e.name, e.size, m.change(e.mean), m.result(e.rms), f"{100 * e.not_good:.0f} %") for e in f.effects)
     blocks: list[Block] = [
         Paragraph(m.plan.text("robustness.scope")),
         Subheading("Computed disturbances of the test spectra"),
@@ -121,7 +122,7 @@ def independence(m: Material, _: Findings) -> Content:
 
 
 def _against_pure(m: Material, f: Findings) -> list[Block]:
-    rows = tuple((r.name, f"{r.relative_pct:+.0f} %", f"{r.correlation:+.2f}") for r in f.responses)
+    rows = tuple((r.name, f"{signed(r.relative_pct, 0)} %", signed(r.correlation, 2)) for r in f.responses)
     place = [r.name for r in f.responses].index(m.plan.text("specificity.analyte"))
     pure = np.zeros(0) if m.pure is None else m.pure.values[place]
     used = window(m.card)
@@ -151,24 +152,27 @@ def _without_pure(m: Material, f: Findings) -> list[Block]:
 def _errors_against_others(m: Material) -> list[Block]:
     """Whether the error follows anything else that was measured on the test samples."""
     error = np.array([p.value for p in m.test.predictions]) - m.test.y
-    rows = []
+    rows, followed = [], []
     for name, values in m.test.others.items():
         usable = np.isfinite(error) & np.isfinite(values) & ~m.test.aside
         if int(usable.sum()) >= 5 and float(np.ptp(values[usable])) > 0:
             found = stats.pearsonr(error[usable], values[usable])
-            rows.append((name, f"{found.statistic:+.2f}", f"{found.pvalue:.2g}"))
+            rows.append((name, signed(float(found.statistic), 2), p_value(float(found.pvalue))))
+            followed += [name] if found.pvalue < 0.05 else []
     if not rows:
         return []
-    return [Table("Correlation of the test errors with whatever else was measured on the samples: a specific model's "
-                  "errors follow nothing.", ("Column", "Correlation", "p"), tuple(rows), (0.5, 0.25, 0.25), (1, 2))]
+    found_text = (f"At the 5 % level, each column by itself, the errors follow {', '.join(followed)}: the model is not "
+                  "wholly indifferent to it." if followed else "At the 5 % level the errors follow none of these.")
+    return [Table("Correlation of the test errors with whatever else was measured on the samples.",
+                  ("Column", "Correlation", "p"), tuple(rows), (0.5, 0.25, 0.25), (1, 2)), Paragraph(found_text)]
 
 
 def _repeatability(m: Material, f: Findings) -> Block:
     r = f.repeatability
     if r.freedom:
         mass = f", at a mass of {m.scale:.4g}" if m.card.target == AMOUNT_VIA_MASS else ""
-        return Paragraph(f"Repeated scans of {r.samples} sample(s): standard deviation {r.sd:.3g} {m.unit} with "
-                         f"{r.freedom} degrees of freedom{mass}.")
+        return Paragraph(f"Repeated scans of {r.samples} sample(s): standard deviation "
+                         f"{fixed(r.sd, m.places + 1)} {m.unit} with {r.freedom} degrees of freedom{mass}.")
     return Note(f"Repeated scans are not part of the evidence: {m.plan.text('precision.without_repeat_scans')} "
                 "Instead, the noise of the calibration spectra, propagated through the regression vector, gives "
-                f"{r.sd:.3g} {m.unit}: a lower bound that holds no sample presentation.")
+                f"{fixed(r.sd, m.places + 1)} {m.unit}: a lower bound that holds no sample presentation.")

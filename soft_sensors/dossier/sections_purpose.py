@@ -19,21 +19,25 @@ DECISIONS = {
 
 def summary(m: Material, f: Findings) -> Content:
     """1: what was asked, what was found, and the decision that follows."""
-    names = ", ".join(c.name.lower() for c in f.criteria if c.outcome is f.outcome)
+    names = ", ".join(c.name for c in f.criteria if c.outcome is f.outcome)
     rows = tuple((c.name, c.demanded, c.found, c.outcome.value, str(c.section)) for c in f.criteria)
     s = f.judged.score
     text = (
         f"The soft sensor {m.card.name} predicts {m.plan.text('target.attribute')} of "
         f"{m.plan.text('document.product')} from one spectrum. On {s.n} independent samples the root mean "
-        f"square error of prediction is {s.rmsep:.3g} {m.unit} (95 % interval {f.judged.rmsep_low:.3g} to {f.judged.rmsep_high:.3g}), the bias {s.bias:+.2g} "
-        f"{m.unit}, and {100 * s.coverage_90:.0f} % of the references lie inside their 90 % prediction interval."
+        f"square error of prediction is {m.result(s.rmsep)} {m.unit} (95 % interval "
+        f"{m.result(f.judged.rmsep_low)} to {m.result(f.judged.rmsep_high)}), the bias "
+        f"{m.change(s.bias)} {m.unit}, and {100 * s.coverage_90:.0f} % of the references lie inside their 90 % "
+        "prediction interval."
     )
     blocks: list[Block] = [
-        Note(f"Decision: {VERDICTS[f.outcome]}. " + DECISIONS[f.outcome].format(names=names), f.outcome), Paragraph(text)]
+        Note(f"Decision: {VERDICTS[f.outcome]}. {DECISIONS[f.outcome].format(names=names)}", f.outcome),
+        Paragraph(text)]
     if m.test.aside.any():
         blocks.append(Note(
             f"{int(m.test.aside.sum())} test sample(s) are set aside by the plan for the reasons under heading 14; "
-            f"with them RMSEP is {f.everything.score.rmsep:.3g} {m.unit}. Both results are shown under heading 9."))
+            f"with them RMSEP is {m.result(f.everything.score.rmsep)} {m.unit}. Heading 9 shows "
+            "both results."))
     blocks.append(Table("Criteria of the plan against results.", ("Criterion", "Demanded", "Found", "Outcome", "See"),
                         rows, (0.30, 0.22, 0.27, 0.14, 0.07), (4,)))
     return tuple(blocks), m.source("plan", "card.toml", "spectra", "reference")
@@ -93,9 +97,9 @@ def reference(m: Material, f: Findings) -> Content:
     share = error**2 / s.sep**2 if s.sep > 0 else 0.0
     text = (
         f"The reference method's standard error of {error:g} {m.unit} is {100 * error / s.sep:.0f} % of the standard "
-        f"error of prediction ({s.sep:.3g} {m.unit}): {100 * min(share, 1.0):.0f} % of the variance of the differences "
-        "is the reference's own. No soft sensor can show a smaller difference to a reference than the reference has "
-        "to itself."
+        f"error of prediction ({m.result(s.sep)} {m.unit}): {100 * min(share, 1.0):.0f} % of the variance of the "
+        "differences is the reference's own. No soft sensor can show a smaller difference to a reference than the "
+        "reference has to itself."
     )
     return (
         Facts((("Method", p.text("reference.method")), ("Standard error", f"{error:g} {m.unit}"),
