@@ -46,9 +46,10 @@ class LinearityTest(_Strict):
 
 
 class NoiseTest(_Strict):
-    """A spectrum of a standard measured against itself; flux says which limit holds."""
+    """A spectrum of a standard measured against itself, or two scans of it (against); flux says which limit holds."""
 
     sample_id: str
+    against: str | None = None
     flux: Literal["high", "low"] = "high"
 
 
@@ -112,5 +113,8 @@ def verify(plan: Plan, standards: Standards, time_s: float) -> InstrumentRecord:
         figures += linearity_figures(np.array(list(line.certified.values())), np.array(measured))
     for noise in plan.noise:
         limit = 0.3e-3 if noise.flux == "high" else 1e-3
-        figures += noise_figures(standards.axis, standards.of(noise.sample_id), limit, f"noise, {noise.flux} flux")
+        values = standards.of(noise.sample_id)
+        if noise.against is not None:
+            values = values - standards.of(noise.against)
+        figures += noise_figures(standards.axis, values, limit, f"noise, {noise.flux} flux")
     return InstrumentRecord(plan.instrument, time_s, time_s + plan.valid_days * DAY_S, tuple(figures))

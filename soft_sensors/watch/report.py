@@ -41,7 +41,7 @@ def draw(watched: Watched, unit: str, title: str) -> bytes:
     for axes in (upper, lower):
         axes.axhline(0.0, color=GREY, lw=0.8)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=9, loc="upper left", ncols=3)
+        axes.legend(frameon=False, fontsize=9, loc="upper left", ncols=4)
         axes.margins(y=0.25)
     stored = BytesIO()
     whole.savefig(stored, format="png", metadata={"Software": None})
