@@ -58,12 +58,11 @@ def test_caught_in_time(steps: Case, harmful: bool, caught: bool, escape: float)
 
 
 def test_the_fingerprint_sees_more_than_t2_and_q(bundle: Bundle, fingerprint: Fingerprint) -> None:
-    some = [f for f in FAULTS if f.name in ("axis shift", "gain error", "stray light", "lamp colour temperature",
-                                            "detector step", "spike", "wrong material", "temperature")]
-    without, with_it = (tally(*challenge(bundle, samples(), ACCEPT, 1, seen, some)) for seen in (None, fingerprint))
-    assert with_it.n_harmful >= 20
-    assert with_it.caught >= 0.95
-    assert with_it.caught >= without.caught
+    """What still escapes cannot be seen in one spectrum: here a gain is a concentration, a mean of two a third."""
+    without, with_it = (tally(*challenge(bundle, samples(), ACCEPT, 1, seen)) for seen in (None, fingerprint))
+    assert with_it.n_harmful >= 100
+    assert with_it.caught >= max(0.93, without.caught)
+    assert {k.name for k in with_it.kinds if k.escaped} <= {"gain error", "averaged with previous"}
     assert with_it.refused == 0.0
 
 
