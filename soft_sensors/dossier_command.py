@@ -49,11 +49,13 @@ def dossier(
 
     \b
     A heading without evidence fails the build: exit 1, nothing written, each heading named with its mend.
+    Criteria that are not met are shown: the dossier is written, exit 1.
     Example:
       patloop sensor dossier --template > plan.toml
       patloop sensor dossier api_nir --plan plan.toml --spectra T.csv --reference TR.csv --target api_pct --out dossier
     """
     from soft_sensors.dossier.build import HTML, PDF, build
+    from soft_sensors.dossier.document import Outcome
     from soft_sensors.dossier.headings import UnsupportedError
     from soft_sensors.dossier.material import Inputs
     from soft_sensors.dossier.sections_purpose import VERDICTS
@@ -68,6 +70,8 @@ def dossier(
                 click.echo(f"  {lack}", err=True)
             sys.exit(1)
     click.echo(f"{out / PDF}, {out / HTML}: {VERDICTS[outcome]}")
+    if outcome is Outcome.FAILS:
+        sys.exit(1)
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from soft_sensors.dossier.document import Block, Facts, Note, Outcome, Subheading, Table
+from soft_sensors.dossier.document import Block, Facts, Note, Outcome, Paragraph, Subheading, Table
 from soft_sensors.dossier.material import Material
 from soft_sensors.errors import TableError
 
@@ -24,8 +24,6 @@ def campaign_blocks(m: Material) -> list[Block]:
 def _blocks(found: Mapping[str, Any], unit: str) -> list[Block]:
     passed = bool(found["passed"])
     kinds = sorted(found["kinds"], key=lambda kind: (-int(kind["escaped"]), str(kind["name"])))
-    rows = tuple((str(k["name"]), str(k["n"]), str(k["harmful"]), str(k["escaped"]), _size(float(k["largest_escape"])),
-                  str(k["reason"])) for k in kinds)
     verdict = "was reached" if passed else "was not reached"
     return [
         Subheading("Campaign of injected faults"),
@@ -35,12 +33,22 @@ def _blocks(found: Mapping[str, Any], unit: str) -> list[Block]:
              Outcome.MEETS if passed else Outcome.FAILS),
         Facts((("Cases", f"{found['n_cases']}, {len(kinds)} kinds of fault; {found['n_harmful']} would do harm"),
                ("Good spectra", f"{100 * found['not_good']:.1f} % uncertain or bad as they are"))),
-        Table("Each kind of fault, from faint to full severity; escapes first. Harmful: the value would be wrong by "
-              "more than half the limit; escaped: such a value went out as good; largest: that error over the limit.",
-              ("Fault", "Cases", "Harmful", "Escaped", "Largest", "Seen first by"), rows,
-              (0.32, 0.09, 0.11, 0.11, 0.11, 0.26), (1, 2, 3, 4)),
+        *_escapes([kind for kind in kinds if kind["escaped"]]),
+        Paragraph("Always marked in time: " + _names(kinds, harmful=True)),
+        Paragraph("Harmless to this model at every severity: " + _names(kinds, harmful=False)),
     ]  # fmt: skip
 
 
-def _size(value: float) -> str:
-    return f"{value:.2f}" if value > 0 else ""
+def _escapes(kinds: list[Mapping[str, Any]]) -> list[Block]:
+    rows = tuple((str(k["name"]), f"{k['escaped']} of {k['harmful']}", f"{float(k['largest_escape']):.2f}",
+                  str(k["reason"]).strip("-") or "nothing") for k in kinds)
+    if not rows:
+        return []
+    return [Table("Kinds of fault of which some went out as good with a value wrong by more than half the limit: how "
+                  "many of the harmful cases, the largest error over the limit, and what marks the others first.",
+                  ("Fault", "Escaped", "Largest", "Marked by"), rows, (0.36, 0.18, 0.16, 0.30), (1, 2))]
+
+
+def _names(kinds: list[Mapping[str, Any]], *, harmful: bool) -> str:
+    names = [str(k["name"]) for k in kinds if not k["escaped"] and bool(k["harmful"]) is harmful]
+    return (", ".join(names) or "none") + "."

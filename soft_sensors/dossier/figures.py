@@ -89,7 +89,7 @@ def size(m: Material) -> bytes:
             place(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.tick_params(axis="y", which="minor", labelsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        above(axes)
+        above(axes, 2)
 
     return draw(2.9, paint)
 
@@ -186,9 +186,9 @@ def distances(m: Material) -> bytes:
     return draw(3.2, paint)
 
 
-def above(axes: Axes) -> None:
-    """The legend in a row above the axes, where it hides nothing."""
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2)
+def above(axes: Axes, columns: int = 4) -> None:
+    """The legend above the axes, where it hides nothing."""
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2)
 
 
 def axis_label(m: Material) -> str:

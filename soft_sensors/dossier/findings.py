@@ -15,7 +15,7 @@ from soft_sensors.dossier.headings import Lack, UnsupportedError
 from soft_sensors.dossier.material import Material
 from soft_sensors.dossier.performance import Performance
 from soft_sensors.dossier.perturbation import Effect
-from soft_sensors.dossier.sensitivity import Band, Direction, Response
+from soft_sensors.dossier.sensitivity import Band, Direction, Response, Treatment
 from soft_sensors.predictions import predict
 from soft_sensors.read.tables import SpectraTable
 from soft_sensors.signals import FloatArray
@@ -71,24 +71,25 @@ def find(m: Material) -> Findings:
     used = window(m.card)
     kept = m.evidence.keep
     vector = sensitivity.regression_vector(m.model, m.evidence.spectra[kept].mean(axis=0))
-    at_home = sensitivity.direction(vector, m.evidence.spectra[kept][:, used], m.evidence.reference[kept])
+    treatment = sensitivity.Treatment.named(m.card.pretreatment, vector.size)
+    at_home = sensitivity.direction(vector, m.evidence.spectra[kept][:, used], m.evidence.reference[kept], treatment)
     y = m.test.y if m.test.masses is None else m.test.y / m.test.masses
     usable = np.isfinite(y) & ~m.test.aside & np.isfinite([p.value for p in m.test.predictions])
-    at_test = sensitivity.direction(vector, m.test.table.values[usable][:, used], y[usable])
-    responses = _responses(m, vector, used)
+    at_test = sensitivity.direction(vector, m.test.table.values[usable][:, used], y[usable], treatment)
+    responses = _responses(m, vector, used, treatment)
     judged = performance.judged(m.test)
     repeatability = _repeatability(m, vector, used)
     effects = perturbation.effects(m.model, m.test, {s: m.plan.number(f"robustness.{s}") for s in SIZES}, m.card.seed)
     specificity = at_test.correlation if m.pure is None else _own(m, responses).correlation
     return Findings(
         judged=judged, everything=performance.whole(m.test), vector=vector, at_home=at_home, at_test=at_test,
-        bands=sensitivity.bands(vector, at_home.spectrum, m.card.axis[used]), responses=responses,
+        bands=sensitivity.bands(vector, at_home.spectrum, m.card.axis[used], treatment), responses=responses,
         repeatability=repeatability, effects=effects,
         criteria=tuple(_criteria(m, judged, specificity, repeatability, effects)),
     )  # fmt: skip
 
 
-def _responses(m: Material, vector: FloatArray, used: slice) -> list[Response]:
+def _responses(m: Material, vector: FloatArray, used: slice, treatment: Treatment) -> list[Response]:
     if m.pure is None:
         return []
     analyte = m.plan.text("specificity.analyte")
@@ -96,7 +97,7 @@ def _responses(m: Material, vector: FloatArray, used: slice) -> list[Response]:
         raise UnsupportedError([Lack(10, f"specificity.analyte {analyte!r} is no row of the pure spectra; they are "
                                          f"{', '.join(m.pure.sample_ids)}")])
     place = m.pure.sample_ids.index(analyte)
-    return sensitivity.responses(vector, m.pure.sample_ids, m.pure.values[:, used], place)
+    return sensitivity.responses(vector, m.pure.sample_ids, m.pure.values[:, used], place, treatment)
 
 
 def _own(m: Material, responses: list[Response]) -> Response:
@@ -149,7 +150,7 @@ def _criteria(
 
     def between(name: str, low_key: str, high_key: str, value: float, of: str) -> Criterion:
         ends = plan.number(low_key), plan.number(high_key)
-        return Criterion(name, f"{ends[0]:g} to {ends[1]:g} {of}".strip(), f"{value:.4g} {of}".strip(),
+        return Criterion(name, f"{ends[0]:g} to {ends[1]:g} {of}".strip(), f"{value:.3g} {of}".strip(),
                          _meets(ends[0] <= value <= ends[1]), 9)
 
     scans = most("Repeatability (SD)", "criteria.max_repeatability_sd", repeatability.sd, 11)

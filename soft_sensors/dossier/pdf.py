@@ -18,6 +18,7 @@ from reportlab.pdfbase import pdfmetrics  # type: ignore[import-untyped]
 from reportlab.pdfbase.ttfonts import TTFont  # type: ignore[import-untyped]
 from reportlab.platypus import (  # type: ignore[import-untyped]
     BaseDocTemplate,
+    CondPageBreak,
     Frame,
     Image,
     KeepTogether,
@@ -49,6 +50,7 @@ OUTCOMES = {Outcome.MEETS: ("#1e6b3a", "#edf6f0"), Outcome.FAILS: ("#a93226", "#
             Outcome.OPEN: ("#9a5b00", "#fdf4e4")}  # fmt: skip
 SIDE, TOP, FOOT = 22 * mm, 25 * mm, 22 * mm
 WIDTH = A4[0] - 2 * SIDE
+LONG, ROOM = 14, 50 * mm  # rows beyond which a table may be split, and what has to be free below its caption
 
 
 def _style(name: str, **more: Any) -> Any:
@@ -63,10 +65,9 @@ HEAD = _style("head", fontName=BOLD, fontSize=7.6, leading=10)
 HEAD_RIGHT = _style("headright", fontName=BOLD, fontSize=7.6, leading=10, alignment=2)
 FIXED = _style("fixed", fontName=MONO, fontSize=6.4, leading=9)
 CAPTION = _style("caption", fontSize=7.8, leading=10.5, textColor=SOFT, spaceBefore=3, spaceAfter=10)
-ABOVE = _style("above", fontSize=7.8, leading=10.5, textColor=SOFT, spaceBefore=6, spaceAfter=3, keepWithNext=1)
-H1 = _style("h1", fontName=BOLD, fontSize=12.5, leading=16, textColor=BLUE, spaceBefore=16, spaceAfter=6,
-            keepWithNext=1)
-H2 = _style("h2", fontName=BOLD, fontSize=9.2, leading=13, spaceBefore=8, spaceAfter=3, keepWithNext=1)
+ABOVE = _style("above", fontSize=7.8, leading=10.5, textColor=SOFT, spaceBefore=6, spaceAfter=3)
+H1 = _style("h1", fontName=BOLD, fontSize=12.5, leading=16, textColor=BLUE, spaceBefore=16, spaceAfter=6)
+H2 = _style("h2", fontName=BOLD, fontSize=9.2, leading=13, spaceBefore=8, spaceAfter=3)
 TITLE = _style("title", fontName=BOLD, fontSize=19, leading=25, spaceAfter=14)
 SMALL = _style("small", fontSize=9.5, leading=13, textColor=SOFT, spaceAfter=4)
 CONTENTS = _style("contents", fontSize=8.8, leading=15)
@@ -147,15 +148,16 @@ def _section(section: Section) -> list[Any]:
 
 
 def _kept_with_heads(flow: list[Any]) -> list[Any]:
-    """A heading and what follows it on one page; a table that may be split keeps only its caption and first rows."""
+    """A heading and what follows it on one page; of a long table, its caption and the first rows."""
     kept: list[Any] = []
     waiting: list[Any] = []
     for item in flow:
-        waiting.append(item)
-        if not getattr(getattr(item, "style", None), "keepWithNext", 0):
-            splits = isinstance(item, Grid) and len(item._cellvalues) > 8
-            kept += waiting if splits or len(waiting) == 1 else [KeepTogether(waiting)]
-            waiting = []
+        waiting += item if isinstance(item, list) else [item]
+        if getattr(item, "style", None) in (H1, H2, ABOVE):
+            continue
+        splits = isinstance(item, Grid) and len(item._cellvalues) > LONG
+        kept += [CondPageBreak(ROOM), *waiting] if splits else waiting if len(waiting) == 1 else [KeepTogether(waiting)]
+        waiting = []
     return kept + waiting
 
 
@@ -172,7 +174,7 @@ def _block(block: Block) -> list[Any]:
         case Table():
             return [Text(escape(block.caption), ABOVE), _table(block), Spacer(1, 9)]
         case Figure(caption, picture):
-            return [KeepTogether([_image(picture), Text(escape(caption), CAPTION)])]
+            return [[_image(picture), Text(escape(caption), CAPTION)]]
 
 
 def _note(text: str, outcome: Outcome | None) -> Any:
@@ -197,7 +199,8 @@ def _table(table: Table) -> Any:
              for k, cell in enumerate(row)] for row in table.rows]
     grid = Grid([head, *rows], colWidths=[share * WIDTH for share in table.widths], repeatRows=1,
                 rowHeights=[None, *(table.row_mm * mm or None for _ in rows)])
-    grid.setStyle([*_LINES, ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LINEBELOW", (0, 0), (-1, 0), 0.9, INK)])
+    grid.setStyle([*_LINES, ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LINEBELOW", (0, 0), (-1, 0), 0.9, INK),
+                   *(("LEFTPADDING", (k + 1, 0), (k + 1, -1), 12) for k in table.numeric)])
     return grid
 
 

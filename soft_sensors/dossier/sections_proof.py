@@ -143,9 +143,10 @@ def _without_pure(m: Material, f: Findings) -> list[Block]:
         Facts((("Response to the difference spectrum", f"{f.at_home.response:.3f} (calibration), "
                                                        f"{f.at_test.response:.3f} (test); 1 is ideal"),
                ("Correlation with the regression vector", f"{f.at_home.correlation:.2f} (calibration), "
-                                                          f"{f.at_test.correlation:.2f} (test), first derivatives"))),
+                                                          f"{f.at_test.correlation:.2f} (test), after the "
+                                                          "model's pre-treatment"))),
         Figure("Regression vector and difference spectrum (change of the spectrum per unit of the analyte, scatter "
-               "taken off; from the calibration set).",
+               "taken off where the model does; from the calibration set).",
                figures.vector(m, f.vector, f.at_home.spectrum, "difference high - low", window(m.card)))]
 
 

@@ -1,13 +1,14 @@
 """model + spectra -> what the model answers to: regression vector, analyte signal, interferents, noise; pure.
 
 The regression vector is the derivative of the graph's value at the mean calibration spectrum, so it is that of any
-model behind a graph: averaged, non-linear or brought along. Vectors are compared after SNV and a first derivative,
-because offset, path length and scatter carry no information on composition.
+model behind a graph: averaged, non-linear or brought along. Vectors are compared as the model itself sees spectra:
+after its own pre-treatment.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +20,48 @@ from soft_sensors.signals import FloatArray
 from soft_sensors.validate import window
 
 STEP = 1e-3  # of the mean spectrum's range: large against float32 rounding, small against any bend of a model
-FILTER = 11  # channels of the first derivative
 RANK = 1e-3  # of the largest singular value: directions that the derivative wipes out
 BANDS = 12
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """A model's pre-treatment: standard normal variate or not, then a Savitzky-Golay derivative.
+
+    matrix [window - width + 1, window]: the derivative, or what takes the mean off where there is none.
+    """
+
+    matrix: FloatArray
+    snv: bool
+
+    @classmethod
+    def named(cls, pretreatment: str, size: int) -> Treatment:
+        """As the card names it: SNV, SGd(w) for derivative d over w channels; of another name: the mean taken off."""
+        named = re.search(r"SG(\d)\((\d+)\)", pretreatment)
+        if named is None:
+            return cls(np.eye(size) - 1.0 / size, "SNV" in pretreatment)
+        order, width = int(named[1]), int(named[2])
+        kernel = savgol_coeffs(width, 2, deriv=order, use="dot")
+        matrix = np.zeros((size - width + 1, size))
+        for k in range(len(matrix)):
+            matrix[k, k: k + width] = kernel
+        return cls(matrix, "SNV" in pretreatment)
+
+    def without_scatter(self, spectra: FloatArray) -> FloatArray:
+        """Spectra [n, window] with one common scale, where the model gives them one; the scale is their mean one."""
+        if not self.snv:
+            return spectra
+        centred = spectra - spectra.mean(axis=1, keepdims=True)
+        deviation = centred.std(axis=1, keepdims=True)
+        return np.asarray(centred / deviation * deviation.mean(), dtype=np.float64)
+
+    def of_spectra(self, spectra: FloatArray) -> FloatArray:
+        """Spectra [window] or [n, window], derived."""
+        return spectra @ self.matrix.T
+
+    def of_vector(self, vector: FloatArray) -> FloatArray:
+        """The vector on derived spectra that gives what this one [window] gives on the spectra themselves."""
+        return np.asarray(np.linalg.lstsq(self.matrix.T, vector, rcond=RANK)[0], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -67,28 +107,28 @@ def regression_vector(model: Bundle, mean: FloatArray) -> FloatArray:
     return vector
 
 
-def direction(vector: FloatArray, spectra: FloatArray, y: FloatArray) -> Direction:
-    """The change of spectra [n, window] with y [n] in the card's unit, scatter taken off, against the vector [window].
+def direction(vector: FloatArray, spectra: FloatArray, y: FloatArray, treatment: Treatment) -> Direction:
+    """The change of spectra [n, window] with y [n] in the card's unit against the vector [window].
 
     Each channel's slope on y is the difference spectrum of high and low samples that uses all of them.
     """
-    deviation = spectra.std(axis=1, keepdims=True)
-    normal = (spectra - spectra.mean(axis=1, keepdims=True)) / deviation
+    normal = treatment.without_scatter(spectra)
     centred = y - y.mean()
-    change = (normal - normal.mean(axis=0)).T @ centred / float(centred @ centred) * float(deviation.mean())
-    return Direction(change, float(vector @ change), _correlation(_treated_vector(vector), _derivative(change)))
+    change = (normal - normal.mean(axis=0)).T @ centred / float(centred @ centred)
+    correlation = _correlation(treatment.of_vector(vector), treatment.of_spectra(change))
+    return Direction(change, float(vector @ change), correlation)
 
 
 def responses(
-    vector: FloatArray, names: Sequence[str], pure: FloatArray, analyte: int
+    vector: FloatArray, names: Sequence[str], pure: FloatArray, analyte: int, treatment: Treatment
 ) -> list[Response]:
     """What each pure spectrum [k, window] does to the value, and how far its net signal is the vector's.
 
     The net signal of a component is what is left of it when the other components and a baseline are taken off
     (Lorber 1986, Anal. Chem. 58, 1167): only the analyte's should be the vector's.
     """
-    treated, ours = np.array([_derivative(row) for row in pure]), _treated_vector(vector)
-    baseline = np.ones_like(ours)
+    treated, ours = treatment.of_spectra(pure), treatment.of_vector(vector)
+    baseline = treatment.of_spectra(np.linspace(-1.0, 1.0, vector.size))
     own = float(vector @ pure[analyte])
     found = []
     for k, name in enumerate(names):
@@ -99,12 +139,12 @@ def responses(
     return found
 
 
-def bands(vector: FloatArray, change: FloatArray, axis: FloatArray) -> list[Band]:
+def bands(vector: FloatArray, change: FloatArray, axis: FloatArray, treatment: Treatment) -> list[Band]:
     """Where the response comes from: equal parts of the axis [window], largest share first.
 
     A share is that of the product of derivatives, so that parts may count against each other.
     """
-    product = _treated_vector(vector) * _derivative(change)
+    product = treatment.of_vector(vector) * treatment.of_spectra(change)
     margin = (axis.size - product.size) // 2
     inner = axis[margin: margin + product.size]
     total = float(product.sum())
@@ -120,26 +160,6 @@ def noise(spectra: FloatArray) -> float:
     """White noise of spectra [n, window]: robust standard deviation of third differences over sqrt(20)."""
     third = np.diff(spectra, 3, axis=1)
     return float(1.4826 * np.median(np.abs(third - np.median(third))) / math.sqrt(20.0))
-
-
-def _filter(size: int) -> tuple[FloatArray, int]:
-    width = min(FILTER, size // 2 * 2 - 1)
-    return np.asarray(savgol_coeffs(width, 2, deriv=1, use="dot"), dtype=np.float64), width
-
-
-def _derivative(values: FloatArray) -> FloatArray:
-    """First derivative [window - width + 1], without invented edges."""
-    kernel, width = _filter(values.size)
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(values, width) @ kernel, dtype=np.float64)
-
-
-def _treated_vector(vector: FloatArray) -> FloatArray:
-    """The vector on derivative spectra that gives the same values as this one on the spectra themselves."""
-    kernel, width = _filter(vector.size)
-    D = np.zeros((vector.size - width + 1, vector.size))
-    for k in range(D.shape[0]):
-        D[k, k: k + width] = kernel
-    return np.asarray(np.linalg.lstsq(D.T, vector, rcond=RANK)[0], dtype=np.float64)
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:
