@@ -7,6 +7,7 @@ vary and how channels are noisy, and finds it earlier. One product of a matrix w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ MARGIN_LOW, MARGIN_HIGH = 1.05, 3.0  # our choice: bounds of the room above what
 # Shapes over the whole axis move the value most and have few accidents: little room. There is one test of each.
 WHOLE_AXIS_HIGH = 1.25
 LARGEST_ABSORBANCE = 10.0  # a span above this is no absorbance but a count of photons
-SECOND = np.sqrt(6.0)  # second differences of white noise have sqrt(6) times its standard deviation
+SECOND = math.sqrt(6.0)  # second differences of white noise have sqrt(6) times its standard deviation
 WHOLE_AXIS = ("offset", "tilt", "curvature", "gain", "gain along the axis", "non-linearity", "stray light",
               "axis shift", "axis stretch", "axis bow", "resolution")
 ROUGH, PEAK, LEFT_OVER = "roughness", "spike or step", "residual"
@@ -47,21 +48,27 @@ class Fingerprint:
     low: FloatArray
     high: FloatArray
     names: tuple[str, ...] = field(init=False)
-    filters: FloatArray = field(init=False)
+    product: FloatArray = field(init=False)
+    middle: FloatArray = field(init=False)
+    half: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         names, shapes = signatures(self.mean)
         object.__setattr__(self, "names", (*names, ROUGH, PEAK, LEFT_OVER))
         rows = [_filters(self.basis[:r], self.variance[:r], float(self.floor[r - 1]), shape[None, :] / self.noise)[0][0]
                 for r, shape in zip(self.ranks.tolist(), shapes, strict=True)]
-        object.__setattr__(self, "filters", np.array(rows))
+        object.__setattr__(self, "product", np.vstack([rows, self.basis]) / self.noise)
+        object.__setattr__(self, "middle", 0.5 * (self.low + self.high))
+        object.__setattr__(self, "half", 0.5 * (self.high - self.low))
 
     def measure(self, values: FloatArray) -> FloatArray:
         """All statistics of one spectrum [m], each over its limit's half width from its middle: above 1 is strange."""
-        white = (values - self.mean) / self.noise
-        numbers = np.concatenate([self.filters @ white, _texture(white, self.basis)])
-        middle, half = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
-        return np.asarray(np.abs(numbers - middle) / half, dtype=np.float64)
+        centred = values - self.mean
+        both = self.product @ centred  # filters and scores in one pass over the matrix
+        n = self.ranks.size
+        left = centred / self.noise - both[n:] @ self.basis
+        numbers = np.concatenate([both[:n], _texture(left)])
+        return np.asarray(np.abs(numbers - self.middle) / self.half, dtype=np.float64)
 
 
 def judge_shape(fingerprint: Fingerprint, values: FloatArray, refuse_factor: float) -> Verdict:
@@ -92,7 +99,7 @@ def signature_limits(spectra: FloatArray, fold: NDArray[np.int64]) -> Fingerprin
         centre = spectra[~out].mean(axis=0)
         basis, variance, floor = _variation((spectra[~out] - centre) / noise, max(ranks))
         white = (spectra[out] - centre) / noise
-        texture[out] = [_texture(row, basis) for row in white]
+        texture[out] = [_texture(row) for row in white - (white @ basis.T) @ basis]
         for r in ranks:
             filters, gain = _filters(basis[:r], variance[:r], float(floor[r - 1]), shapes / noise)
             z[r][out] = white @ filters.T
@@ -172,11 +179,11 @@ def _filters(
     return weighed / answer[:, None], answer
 
 
-def _texture(white: FloatArray, basis: FloatArray) -> FloatArray:
-    """Roughness, largest second difference and size of what the natural variation does not explain."""
-    left = white - (white @ basis.T) @ basis
-    second = np.diff(left, 2) / SECOND
-    return np.array([np.sqrt(np.mean(second**2)), np.max(np.abs(second)), np.sqrt(np.mean(left**2))])
+def _texture(left: FloatArray) -> FloatArray:
+    """Roughness, largest second difference and size of what the natural variation does not explain [m]."""
+    second = left[2:] - 2.0 * left[1:-1] + left[:-2]
+    return np.array([math.sqrt(float(second @ second) / second.size) / SECOND, float(np.abs(second).max()) / SECOND,
+                     math.sqrt(float(left @ left) / left.size)])
 
 
 def _bounds(numbers: FloatArray) -> tuple[FloatArray, FloatArray]:
