@@ -10,7 +10,7 @@ help:
 	@echo "make test    set up and run the tests"
 	@echo "make check   lint, types, import contracts"
 	@echo "make kpi     the control table of the README: 20 seeds, 2 h each (10 to 15 minutes on 2 cores)"
-	@echo "make models  build the shipped soft sensor and controller bundle again"
+	@echo "make models  build the shipped soft sensor, its demonstration registry and the controller bundle again"
 
 setup: .venv/ready
 
@@ -43,7 +43,8 @@ kpi: setup
 models: setup
 	$(BIN)/patloop hil blends --out out/blends --seed 1
 	$(BIN)/patloop sensor calibrate --spectra out/blends/spectra.csv --reference out/blends/reference.csv \
-	  --target api_pct --group blend --out deploy/models/cdc_api_nir
+	  --target api_pct --group blend --unit '% w/w' --out deploy/models/cdc_api_nir
+	$(BIN)/python -m deploy.demonstration deploy/models/cdc_api_nir deploy/lines/cdc_ref_1.toml
 	$(BIN)/patloop control build deploy/lines/cdc_ref_1.toml --out deploy/models/cdc_mpc
 
 lock:

@@ -78,7 +78,7 @@ def _line_text(port: int) -> str:
     text = re.sub(r"^url = .*$", f'url = "opc.tcp://127.0.0.1:{port}"', text, flags=re.M)
     text = re.sub(r"^state_dir = .*$", 'state_dir = "."', text, flags=re.M)
     models = (LINE_FILE.parent.parent / "models").resolve().as_posix()
-    return re.sub(r'^bundle = "\.\./models/', f'bundle = "{models}/', text, flags=re.M)
+    return re.sub(r'^(bundle|registry) = "\.\./models/', rf'\1 = "{models}/', text, flags=re.M)
 
 
 async def play(

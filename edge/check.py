@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from control.signals import Mode
 from edge.acquire.opcua import OpcUaLine
 from edge.errors import PatloopError
 from edge.identity import require_own_names
 from edge.line import Line, compose
 from edge.pki import credentials
+from edge.record.export import utc
+from edge.sensing import fit_for_closed_loop
 from edge.signals import Link, Scan
 from edge.understand import reading, usable
 from soft_sensors.validate import axis_fault
@@ -31,6 +35,7 @@ def findings(line_file: Path, state: Path | None, *, offline: bool) -> Iterator[
     line = compose(line_file)
     yield Checked(fine=True, what=f"line file {line_file}: {line.config.line.name}, hash {line.config_hash[:12]}")
     yield Checked(fine=True, what=f"soft sensor {line.sensor.card.name}: golden vectors reproduced")
+    yield _model(line)
     if line.control is not None:
         yield Checked(fine=True, what=f"controller {line.control.settings.controller.name}: golden vectors reproduced")
     if line.config.opcua is None:
@@ -45,6 +50,16 @@ def findings(line_file: Path, state: Path | None, *, offline: bool) -> Iterator[
         return
     remote = OpcUaLine(line.config, secrets)
     yield from asyncio.run(_online(line, remote))
+
+
+def _model(line: Line) -> Checked:
+    """Whether the model may do what the line's ceiling asks of it, today."""
+    now_s = time.time()
+    licence = line.licences.acquire(now_s)
+    fit = fit_for_closed_loop(line, licence, now_s)
+    if fit.given:
+        return Checked(fine=True, what=f"{line.config.sensor.model}: effective until {utc(licence.valid_until_s)}")
+    return Checked(line.config.line.mode_ceiling is not Mode.CLOSED, f"advice at most: {fit.reason}")
 
 
 async def _online(line: Line, remote: OpcUaLine) -> list[Checked]:

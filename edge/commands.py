@@ -91,9 +91,6 @@ async def _run(line_file: Path, state: Path | None) -> None:
         if config.line.mode_ceiling is not Mode.MONITOR:
             actuator = OpcUaActuator(remote)
         click.echo(f"{config.line.name}: {config.line.start_mode.value}, at most {config.line.mode_ceiling.value}")
-    artefacts = {"sensor": (line.sensor.bundle_hash, config.sensor.bundle)}
-    if line.control is not None:
-        artefacts["controller"] = (line.control.bundle.bundle_hash, line.control.settings.controller.bundle)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -101,7 +98,7 @@ async def _run(line_file: Path, state: Path | None) -> None:
         recorder = JournalRecorder(journal)
         if isinstance(source, FolderSource):
             source.resume(lambda: newest_counter(journal))
-        recorder.start(clock.now_s(), start_body(line), artefacts)
+        recorder.start(clock.now_s(), start_body(line), line.artefacts())
         try:
             await serve(
                 line, source, actuator, recorder, clock, notifier=Notifier.from_environment(), stop=stop

@@ -84,9 +84,25 @@ class LabTable(Table):
 
 
 class SensorTable(Table):
-    """Which soft sensor runs."""
+    """Which soft sensor runs: the effective bundle of a model in a registry, or a bundle that nobody governs.
 
-    bundle: Path
+    registry_id: SHA-256 of the registry's first event, so that another registry in its place is found. A bundle
+    outside a registry may advise at most.
+    """
+
+    bundle: Path | None = None
+    registry: Path | None = None
+    registry_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    model: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SensorTable:
+        governed = [v is not None for v in (self.registry, self.registry_id, self.model)]
+        if any(governed) and not all(governed):
+            raise ValueError("a governed model needs all of 'registry', 'registry_id' and 'model'")
+        if (self.bundle is not None) == all(governed):
+            raise ValueError("name either 'bundle', or 'registry' with 'registry_id' and 'model'")
+        return self
 
 
 class FreshnessTable(Table):
@@ -172,8 +188,10 @@ def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
     folder = path.resolve().parent
     changes: dict[str, object] = {
         "line": config.line.model_copy(update={"state_dir": (folder / config.line.state_dir).resolve()}),
-        "sensor": config.sensor.model_copy(update={"bundle": (folder / config.sensor.bundle).resolve()}),
     }
+    models = {"bundle": config.sensor.bundle, "registry": config.sensor.registry}
+    there = {name: (folder / path).resolve() for name, path in models.items() if path is not None}
+    changes["sensor"] = config.sensor.model_copy(update=there)
     named = {"spectra": config.analyser.spectra, "folder": config.analyser.folder}
     found = {name: (folder / path).resolve() for name, path in named.items() if path is not None}
     changes["analyser"] = config.analyser.model_copy(update=found)

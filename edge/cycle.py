@@ -20,11 +20,10 @@ from edge.actuate import handshake
 from edge.alarms import update
 from edge.line import Line
 from edge.ports import Actuator, Clock, Recorder, Source
+from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
 from edge.understand import envelopes, feeders, freshness, target, working
-from soft_sensors.estimate import estimate
 from soft_sensors.signals import Quality
-from soft_sensors.validate import Previous, validate
 
 LATE_AFTER = 0.8  # of a cycle: a move computed later than this after the look at the line is not sent
 
@@ -35,8 +34,7 @@ class Loop:
 
     mode: Mode
     handshake: handshake.Handshake = field(default_factory=handshake.Handshake)
-    seen: Previous = field(default_factory=Previous.none)
-    estimate: Estimate | None = None
+    sensed: Sensed = field(default_factory=Sensed)
     target: Target | None = None
     refills: RefillMemory = field(default_factory=dict)
     observer: Memory | None = None
@@ -45,23 +43,31 @@ class Loop:
     alarms: tuple[Alarm, ...] = ()
     pending: tuple[Alarm, ...] = ()
     holding_since_s: float | None = None
+    recorded: frozenset[str] = frozenset()
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The estimate that holds now."""
+        return self.sensed.estimate
 
 
 def begin(line: Line) -> Loop:
-    """The state after a start: never closed, nothing remembered."""
-    return Loop(mode=line.config.line.start_mode)
+    """The state after a start: never closed, nothing remembered; the bundles of the start are on the record."""
+    return Loop(mode=line.config.line.start_mode, recorded=frozenset(line.licences.folders()))
 
 
 def think(line: Line, loop: Loop, sample: Sample) -> tuple[Thought, Loop]:
     """Everything between the look at the line and the write to it; pure."""
-    scan = sample.scan
     loop = _answer(line, loop, sample.requests)
     answered = tuple(r.seq for r in sample.requests)
-    seen, current, fresh = _estimate(line, loop, scan)
-    loop = replace(loop, seen=seen, estimate=current)
+    sensed, fresh = sense(line, loop.sensed, sample)
+    loop = replace(loop, sensed=sensed)
     if line.control is None:
         command = Command(Mode.MONITOR, {}, {}, holding=False, divert=False, reasons=())
-        thought = Thought(loop.mode, None, current, None, None, command, (), "off", "", (), answered)
+        thought = Thought(
+            loop.mode, None, loop.estimate, None, None, command, (), "off", "", (), answered, sensed.shadow,
+            fit_for_closed_loop(line, sample.licence, sample.scan.time_s).reason,
+        )  # fmt: skip
         return thought, loop
     return _steer(line, loop, sample, answered, fresh=fresh)
 
@@ -71,7 +77,10 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     assert control is not None, "only a controlled line is steered"
     settings = control.settings
     aim = target(scan) or loop.target
+    licensed = fit_for_closed_loop(line, sample.licence, scan.time_s)
     fit = freshness(settings, scan, loop.estimate, sample.acted)
+    if loop.mode is Mode.CLOSED and not licensed.given:
+        fit = Permission(given=False, reason=f"model: {licensed.reason}")
     belief, decision = None, None
     command = Command(loop.mode, {}, {}, holding=True, divert=False, reasons=(f"hold: {fit.reason}",))
     release = _release(line, loop, scan)
@@ -92,14 +101,18 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         # After a hold a controller starts anew from what the PLC works with: no bump.
         loop = replace(loop, controller=None if command.holding else memory)
     shake, wire = handshake.wire(shake, loop.mode, command.writes, reject)
+    if loop.mode is Mode.ADVISE and not licensed.given:
+        command = replace(command, reasons=(*command.reasons, f"advice only: {licensed.reason}"))
     since_s = (loop.holding_since_s or scan.time_s) if command.holding else None
     alarms, pending = loop.alarms, loop.pending
-    if aim is not None:
-        findings = assess(settings, aim, loop.estimate, belief, decision, command)
+    findings = tuple(told_of_model(loop.mode, sample.licence, licensed, scan.time_s))
+    if aim is not None or findings:
+        if aim is not None:
+            findings += assess(settings, aim, loop.estimate, belief, decision, command)
         alarms, pending = update(alarms, pending, findings, scan.time_s)
     thought = Thought(
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,
-        shake.phase.value, authority.reason, wire, answered,
+        shake.phase.value, authority.reason, wire, answered, loop.sensed.shadow, licensed.reason,
     )  # fmt: skip
     carried = replace(loop, handshake=shake, target=aim, alarms=alarms, pending=pending, holding_since_s=since_s)
     return thought, carried
@@ -140,20 +153,6 @@ def _flow_asked(working: float, factor: float, ratio: float) -> float:
     return working / factor if working == working else ratio  # noqa: PLR0124 - NaN is the only number unequal to itself
 
 
-def _estimate(line: Line, loop: Loop, scan: Scan) -> tuple[Previous, Estimate | None, bool]:
-    """The estimate that holds now, and whether it is of a new spectrum; an old one goes bad with age."""
-    spectrum, limit_s = scan.spectrum, line.config.analyser.max_age_s
-    last = loop.estimate
-    new = spectrum is not None and (last is None or spectrum.counter != last.counter or spectrum.time_s != last.time_s)
-    if spectrum is not None and new:
-        verdict, seen = validate(line.sensor.card, spectrum, loop.seen, scan.time_s, limit_s)
-        return seen, estimate(line.sensor, spectrum, verdict), True
-    if last is not None and scan.time_s - last.time_s > limit_s and last.quality is not Quality.BAD:
-        reason = f"no new spectrum for {scan.time_s - last.time_s:.0f} s"
-        last = replace(last, quality=Quality.BAD, reason=reason)
-    return loop.seen, last, False
-
-
 def _answer(line: Line, loop: Loop, requests: tuple[Request, ...]) -> Loop:
     for request in requests:
         if request.action == "mode" and request.value in set(Mode):
@@ -186,7 +185,12 @@ async def cycle(
 ) -> tuple[Thought, Loop, Acted]:  # fmt: skip
     """One turn: look, think, record, act; what became of the writes is part of the next sample."""
     scan = await source.scan()
-    sample = Sample(number, scan, recorder.requests(), acted)
+    licence = line.licences.acquire(scan.time_s)
+    for digest, folder in line.licences.folders().items():
+        if digest not in loop.recorded:
+            recorder.artefact(scan.time_s, "sensor", digest, folder)
+            loop = replace(loop, recorded=loop.recorded | {digest})
+    sample = Sample(number, scan, recorder.requests(), acted, licence)
     thought, loop = think(line, loop, sample)
     recorder.cycle(sample, thought)
     if not thought.wire or actuator is None:

@@ -10,8 +10,11 @@ from control.decide import Controller, controller
 from control.errors import ControlError
 from control.observe import Observer
 from control.settings import ControlSettings
+from control.signals import Mode
+from edge.acquire.licence import Governed, Ungoverned
 from edge.config import LineConfig, read_config
 from edge.errors import ConfigError
+from edge.ports import Licences
 from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.errors import SensorError
 
@@ -28,12 +31,27 @@ class Control:
 
 @dataclass(frozen=True)
 class Line:
-    """A composed line: what think() works with; control is None on a line that is only watched."""
+    """A composed line: what think() works with; control is None on a line that is only watched.
+
+    sensor: the soft sensor it was composed with; sensors: that and every one licensed since, by hash; licences: asked
+    once a cycle, outside think.
+    """
 
     config: LineConfig
     config_hash: str
     sensor: Bundle
     control: Control | None
+    sensors: dict[str, Bundle]
+    licences: Licences
+
+    def artefacts(self) -> dict[str, tuple[str, Path]]:
+        """What the record has to hold so that it can be computed again: name -> hash, folder."""
+        folders = self.licences.folders()
+        found = {"sensor": (self.sensor.bundle_hash, folders.pop(self.sensor.bundle_hash))}
+        found |= {f"sensor {digest}": (digest, folder) for digest, folder in folders.items()}
+        if self.control is not None:
+            found["controller"] = (self.control.bundle.bundle_hash, self.control.settings.controller.bundle)
+        return found
 
 
 def compose(path: Path) -> Line:
@@ -44,13 +62,36 @@ def compose(path: Path) -> Line:
 
 def compose_config(config: LineConfig, config_hash: str) -> Line:
     """Compose a line from a checked configuration. Raises ConfigError naming the artefact that does not fit."""
+    sensors: dict[str, Bundle] = {}
+    if config.sensor.bundle is None:
+        governed = Governed(config.sensor, sensors)
+        sensor = sensors[governed.acquire(0.0).bundle_hash]
+        return Line(config, config_hash, sensor, compose_control(config), sensors, governed)
+    if config.line.mode_ceiling is Mode.CLOSED:
+        raise ConfigError(
+            "'sensor.bundle': a model outside a registry may not run in closed loop; "
+            "set mode_ceiling to 'advise', or name 'registry', 'registry_id' and 'model'"
+        )
+    return compose_ungoverned(config, config_hash, config.sensor.bundle)
+
+
+def compose_ungoverned(config: LineConfig, config_hash: str, folder: Path) -> Line:
+    """Compose a line whose soft sensor is the bundle in a folder, whatever [sensor] says. Raises ConfigError."""
     try:
-        sensor = load_bundle(config.sensor.bundle)
-        settings = config.control()
-        if settings is None:
-            return Line(config, config_hash, sensor, None)
-        bundle = load_controller(settings, settings.controller.bundle)
-    except (SensorError, ControlError) as error:
+        sensor = load_bundle(folder)
+    except SensorError as error:
         raise ConfigError(str(error)) from error
-    control = Control(settings, bundle, Observer(bundle, settings), controller(settings, bundle))
-    return Line(config, config_hash, sensor, control)
+    sensors = {sensor.bundle_hash: sensor}
+    return Line(config, config_hash, sensor, compose_control(config), sensors, Ungoverned(sensor, folder))
+
+
+def compose_control(config: LineConfig) -> Control | None:
+    """The controlling half of a line, None when it is only watched. Raises ConfigError."""
+    settings = config.control()
+    if settings is None:
+        return None
+    try:
+        bundle = load_controller(settings, settings.controller.bundle)
+    except ControlError as error:
+        raise ConfigError(str(error)) from error
+    return Control(settings, bundle, Observer(bundle, settings), controller(settings, bundle))

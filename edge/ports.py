@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
-from edge.signals import Acted, Request, Sample, Scan, Thought
+from edge.signals import Acted, Licence, Request, Sample, Scan, Thought
 
 
 class Source(Protocol):
@@ -36,6 +37,26 @@ class Recorder(Protocol):
 
     def requests(self) -> tuple[Request, ...]:
         """People's requests that came since the last call, oldest first."""
+        ...
+
+    def artefact(self, time_s: float, name: str, digest: str, folder: Path) -> None:
+        """Keep a bundle that came into use while running, before anything is decided with it."""
+        ...
+
+
+class Licences(Protocol):
+    """Knows which model may run."""
+
+    def acquire(self, now_s: float) -> Licence:
+        """The licence of this moment; a registry that cannot be believed is a licence with a reason, not an error."""
+        ...
+
+    def folders(self) -> dict[str, Path]:
+        """Where the bundles that were loaded until now lie, by hash."""
+        ...
+
+    def resume(self, last: Licence | None, time_s: float) -> None:
+        """Go on from what the record's newest cycle knew, at its time."""
         ...
 
 

@@ -62,6 +62,7 @@ async def serve(
     on_cycle: Callable[[Thought], None] = lambda _: None,
 ) -> None:
     """Run cycles until stop is set or the source ends. A journal that cannot be written stops every write."""
+    line.licences.resume(*recorder.last_licence())
     loop, acted, number = begin(line), Acted("none"), 0
     cycle_s = line.config.line.cycle_s
     notifier.ready()

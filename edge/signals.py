@@ -55,13 +55,40 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Licence:
+    """Which model may run, as the registry said when the line was looked at.
+
+    bundle_hash: the bundle that estimates; state: where it stands in the registry ("ungoverned" without one);
+    valid_until_s: seconds since the epoch, UTC; bias: added to every estimate, in the model's unit; challenger_hash:
+    a bundle that estimates in shadow; registry_id, head_seq, head_hash: the newest event that was seen of which
+    registry ("" and -1: none); reason: why the registry does not allow closed loop, empty when it does; note: what
+    else there is to say.
+    """
+
+    bundle_hash: str
+    state: str
+    valid_until_s: float
+    bias: float = 0.0
+    challenger_hash: str | None = None
+    registry_id: str = ""
+    head_seq: int = -1
+    head_hash: str = ""
+    reason: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Sample:
-    """All that one cycle is decided from: the scan, people's requests, the fate of the last writes."""
+    """All that one cycle is decided from: the scan, people's requests, the fate of the last writes, the licence.
+
+    Without a licence the model that the line was composed with may advise, never more.
+    """
 
     cycle: int
     scan: Scan
     requests: tuple[Request, ...] = ()
     acted: Acted = Acted("none")
+    licence: Licence | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +104,10 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Thought:
-    """All that one cycle concluded; wire: what is to be written, in order (empty: nothing)."""
+    """All that one cycle concluded; wire: what is to be written, in order (empty: nothing).
+
+    shadow: the challenger's estimate, for the record alone; unlicensed: why the model may not run in closed loop.
+    """
 
     mode: Mode
     target: Target | None
@@ -90,3 +120,5 @@ class Thought:
     authority: str
     wire: tuple[tuple[str, float], ...]
     answered: tuple[int, ...] = ()
+    shadow: Estimate | None = None
+    unlicensed: str = ""

@@ -113,6 +113,11 @@ class ScriptedRecorder:
         if self.inner is not None:
             self.inner.acted(sample, acted)
 
+    def artefact(self, time_s: float, name: str, digest: str, folder: Path) -> None:
+        """Passed on to a real journal when there is one."""
+        if self.inner is not None:
+            self.inner.artefact(time_s, name, digest, folder)
+
     def requests(self) -> tuple[Request, ...]:
         """The operator closes the loop once, after a few cycles of advice."""
         if self.cycles != CLOSE_AFTER_CYCLES:

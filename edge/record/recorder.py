@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from control.bundle import FUNCTIONS
 from edge.record.canonical import decode, encode, from_plain, pack_spectrum, to_plain, unpack_spectrum
 from edge.record.journal import Journal, Row
-from edge.signals import Acted, Request, Sample, Scan, Thought
+from edge.signals import Acted, Licence, Request, Sample, Scan, Thought
+from soft_sensors.bundle import HASHES, PARTS
 from soft_sensors.signals import FloatArray, Quality, Spectrum
 
+# What load_bundle and load_controller read.
+LOADED = frozenset({*PARTS, HASHES, "card.toml", "golden.npz", *(f"{name}.casadi" for name in FUNCTIONS)})
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed stamp, so that the same bundle is the same bytes
 
 
@@ -32,8 +36,20 @@ class JournalRecorder:
         held = {decode(row.body)["hash"] for row in self._journal.rows(kind="artefact")}
         for name, (digest, folder) in artefacts.items():
             if digest not in held:
-                self._journal.append("artefact", time_s, encode({"name": name, "hash": digest}), pack_folder(folder))
+                self.artefact(time_s, name, digest, folder)
         return self._journal.append("start", time_s, encode(body))
+
+    def artefact(self, time_s: float, name: str, digest: str, folder: Path) -> None:
+        """Store a bundle whole, so that what is decided with it can be computed again."""
+        self._journal.append("artefact", time_s, encode({"name": name, "hash": digest}), pack_folder(folder))
+
+    def last_licence(self) -> tuple[Licence | None, float]:
+        """The licence of the newest cycle on the record and that cycle's time; None and 0 where there is none."""
+        row = self._journal.last("cycle")
+        plain = None if row is None else decode(row.body)["sample"].get("licence")
+        if row is None or plain is None:
+            return None, 0.0
+        return from_plain(Licence, plain), row.time_s
 
     def stop(self, time_s: float, reason: str) -> None:
         """Record an orderly end."""
@@ -77,6 +93,7 @@ class JournalRecorder:
             "lab": [] if scan.lab is None else [scan.lab],
             "requests": sample.requests,
             "acted": sample.acted,
+            "licence": sample.licence,
         }
         spectrum = scan.spectrum
         if spectrum is None:
@@ -123,17 +140,21 @@ class SampleReader:
         keys = ("time_s", "link", "epoch", "session_id", "readings", "reason")
         scan = from_plain(Scan, {**{k: plain[k] for k in keys}, "lab": (plain["lab"] or [None])[0]})
         scan = Scan(**{**scan.__dict__, "spectrum": spectrum})
-        return Sample(
-            plain["cycle"], scan, from_plain(tuple[Request, ...], plain["requests"]), from_plain(Acted, plain["acted"])
-        )
+        requests = from_plain(tuple[Request, ...], plain["requests"])
+        told = plain.get("licence")
+        licence = None if told is None else from_plain(Licence, told)
+        return Sample(plain["cycle"], scan, requests, from_plain(Acted, plain["acted"]), licence)
 
 
 def pack_folder(folder: Path) -> bytes:
-    """A bundle folder's files as one zip, the same bytes for the same files (figures and reports left out)."""
+    """The files of a bundle that the service loads as one zip, the same bytes for the same files.
+
+    Figures, reports and calibration spectra stay out: the record needs what decides, not what explains.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for file in sorted(folder.iterdir()):
-            if file.is_file() and file.suffix not in {".png", ".html", ".csv"}:
+            if file.name in LOADED:
                 archive.writestr(zipfile.ZipInfo(file.name, ZIP_TIME), file.read_bytes(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 

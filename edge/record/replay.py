@@ -11,10 +11,12 @@ from typing import Any
 from edge.config import LineConfig
 from edge.cycle import Loop, begin, think
 from edge.errors import ConfigError, PatloopError
-from edge.line import Line, compose_config
+from edge.line import Line, compose_ungoverned
 from edge.record.canonical import decode, encode
 from edge.record.journal import Journal, Row
 from edge.record.recorder import SampleReader, unpack_folder
+from soft_sensors.bundle import load_bundle
+from soft_sensors.errors import SensorError
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ def replay_journal(
             if row.kind == "start":
                 line = _line_of(journal, row, Path(scratch) / str(row.seq))
                 loop, reader = begin(line), SampleReader()
+            if row.kind == "artefact" and line is not None:
+                _add_sensor(line, row, Path(scratch) / str(row.seq))
             if row.kind != "cycle":
                 continue
             if line is None or loop is None or reader is None:
@@ -64,23 +68,37 @@ def replay_journal(
 
 
 def _line_of(journal: Journal, start: Row, scratch: Path) -> Line:
+    """The line as it was composed at a start; the licences are those that the samples carry."""
     body = decode(start.body)
-    artefacts = {decode(r.body)["hash"]: r.blob for r in journal.rows(kind="artefact") if r.seq < start.seq}
+    artefacts = {decode(r.body)["hash"]: r for r in journal.rows(kind="artefact") if r.seq < start.seq}
     config: LineConfig = LineConfig.model_validate(body["config"])
-    folders = {}
     for name in ("sensor", "controller"):
         digest = body.get(f"{name}_hash")
-        if digest is None:
-            continue
-        blob = artefacts.get(digest)
-        if blob is None:
+        if digest is not None and digest not in artefacts:
             raise ConfigError(f"record {start.seq}: the journal does not hold the {name} bundle {digest[:12]}")
-        folders[name] = scratch / name
-        unpack_folder(blob, folders[name])
-    changes: dict[str, Any] = {"sensor": config.sensor.model_copy(update={"bundle": folders["sensor"]})}
-    if config.controller is not None:
-        changes["controller"] = config.controller.model_copy(update={"bundle": folders["controller"]})
-    return compose_config(config.model_copy(update=changes), body["config_hash"])
+    if config.controller is not None and body.get("controller_hash") is not None:
+        folder = scratch / "controller"
+        unpack_folder(artefacts[body["controller_hash"]].blob or b"", folder)
+        changed = config.controller.model_copy(update={"bundle": folder})
+        config = config.model_copy(update={"controller": changed})
+    folder = scratch / "sensor"
+    unpack_folder(artefacts[body["sensor_hash"]].blob or b"", folder)
+    line = compose_ungoverned(config, body["config_hash"], folder)
+    for row in artefacts.values():
+        _add_sensor(line, row, scratch / str(row.seq))
+    return line
+
+
+def _add_sensor(line: Line, row: Row, scratch: Path) -> None:
+    """A soft sensor of the record among those that the licences may name."""
+    told = decode(row.body)
+    if not told["name"].startswith("sensor") or told["hash"] in line.sensors:
+        return
+    unpack_folder(row.blob or b"", scratch)
+    try:
+        line.sensors[told["hash"]] = load_bundle(scratch)
+    except SensorError as error:
+        raise ConfigError(f"record {row.seq}: {error}") from error
 
 
 def _differences(where: str, before: Any, after: Any) -> Iterator[str]:

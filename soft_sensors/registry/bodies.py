@@ -11,6 +11,8 @@ from soft_sensors.errors import RegistryError
 from soft_sensors.registry.entries import Criteria, Trial
 from soft_sensors.registry.events import Event
 
+LAST_S = 253402300799.0  # the end of the year 9999, the last that a date can name
+
 KEYS: dict[str, frozenset[str]] = {
     "found": frozenset({"public_key", "roles"}),
     "enrol": frozenset({"name", "public_key", "roles"}),
@@ -56,6 +58,8 @@ def criteria_of(event: Event) -> Criteria:
     counted = type(found.min_samples) is int and found.min_samples >= 1
     if not (counted and found.max_rmsep > 0 and found.max_bias >= 0):
         raise RegistryError(f"{event.action}: RMSEP and samples must be above 0, the bias bound not below")
+    if not 0 < found.valid_until_s < LAST_S:
+        raise RegistryError(f"{event.action}: the expiry is no date of this calendar")
     if not 0 <= found.min_coverage < found.max_coverage <= 1:
         raise RegistryError(f"{event.action}: coverage is a share: 0 <= min < max <= 1")
     return found

@@ -18,7 +18,9 @@ def test_every_shipped_line_file_reads(path: Path) -> None:
     config, digest = read_config(path)
     assert config.line.name
     assert len(digest) == 64
-    assert config.sensor.bundle.is_absolute()
+    where = config.sensor.bundle or config.sensor.registry
+    assert where is not None
+    assert where.is_absolute()
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,9 @@ def test_every_shipped_line_file_reads(path: Path) -> None:
         ("[diversion]", "[diversions]", ["diversions"]),
         ("blender_kg = 0.62", "blender_kg = nan", ["plant.blender_kg"]),
         ("[line]", "[line", ["not valid TOML"]),
+        ('model = "cdc_api_nir"\n', "", ["sensor", "all of 'registry', 'registry_id' and 'model'"]),
+        ('model = "cdc_api_nir"\n', 'model = "m"\nbundle = "b"\n', ["sensor", "either 'bundle', or 'registry'"]),
+        ('registry_id = "', 'registry_id = "x', ["sensor.registry_id"]),
     ],
 )
 def test_a_wrong_line_file_is_refused_by_name(tmp_path: Path, old: str, new: str, words: list[str]) -> None:

@@ -198,7 +198,8 @@ def test_advice_equals_what_closed_loop_would_have_sent(line: Line) -> None:
     async def look() -> Scan:
         return await stand.wire.scan()
 
-    sample = Sample(stand.number, asyncio.run(look()), (), stand.acted)
+    scan = asyncio.run(look())
+    sample = Sample(stand.number, scan, (), stand.acted, line.licences.acquire(scan.time_s))
     closed, _ = think(line, stand.loop, sample)
     advised, _ = think(line, replace(stand.loop, mode=Mode.ADVISE), sample)
     assert closed.command.writes
@@ -213,5 +214,6 @@ def test_thinking_twice_gives_the_identical_thought(line: Line) -> None:
 
     stand = Stand(line, "hidden_loss")
     stand.run(SETTLE)
-    sample = Sample(stand.number, asyncio.run(stand.wire.scan()), (), stand.acted)
+    scan = asyncio.run(stand.wire.scan())
+    sample = Sample(stand.number, scan, (), stand.acted, line.licences.acquire(scan.time_s))
     assert encode(think(line, stand.loop, sample)[0]) == encode(think(line, stand.loop, sample)[0])

@@ -37,11 +37,7 @@ def record(folder: Path, hours: float = 0.5, scenario: str = "hidden_loss") -> t
     faults = tuple(f.model_copy(update={"at_min": 12.0}) for f in load_scenario(scenario).fault)
     with Journal.open(path, line.config.line.name) as journal:
         recorder = Recorded(journal)
-        artefacts = {
-            "sensor": (line.sensor.bundle_hash, line.config.sensor.bundle),
-            "controller": (line.control.bundle.bundle_hash, line.control.settings.controller.bundle),
-        }
-        recorder.start(1_760_000_000.0, start_body(line), artefacts)
+        recorder.start(1_760_000_000.0, start_body(line), line.artefacts())
         run_one(line, load_scenario(scenario).model_copy(update={"fault": faults}), 1, hours, recorder=recorder)
     return path, line
 
