@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 # onnxruntime's wheel writes a telemetry store into the home directory unless this is set before its import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -22,26 +23,41 @@ import numpy as np
 import onnxruntime as ort
 
 from soft_sensors.card import Card, read_card
+from soft_sensors.contributions import ANATOMY, Anatomy
 from soft_sensors.errors import AlteredError, BundleError
+from soft_sensors.fingerprint import Fingerprint, fingerprint_of
 from soft_sensors.signals import FloatArray
 
 GRAPH, CARD, GOLDEN, HASHES = "graph.onnx", "card.toml", "golden.npz", "hashes.toml"
 PARTS = (GRAPH, CARD, GOLDEN)
-OUTPUTS = ("value", "lower", "upper", "t2", "q")
+SCALARS = ("value", "lower", "upper", "t2", "q", "distance")
+OUTPUTS = (*SCALARS, "scores", "residual")
+SHAPE = "shape_"  # before the names of the fingerprint's arrays in golden.npz
 GOLDEN_RTOL = 1e-6  # our choice: far above the last bits in which processors differ, far below any analytical error
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded model: its card, the hash that names it, and the pinned inference session."""
+    """A loaded model: its card, the hash that names it, the pinned inference session, and what explains its answers.
+
+    anatomy: turns scores and residual into contributions; fingerprint: how good spectra look (None: not known).
+    """
 
     card: Card
     bundle_hash: str
     session: Any
+    anatomy: Anatomy
+    fingerprint: Fingerprint | None = None
 
     def infer(self, values: FloatArray) -> dict[str, float]:
-        """The graph's outputs (OUTPUTS) for one spectrum [n_channels]; batch is always 1."""
+        """The graph's scalar outputs (SCALARS) for one spectrum [n_channels]; batch is always 1."""
         return _infer(self.session, self.card.input_type, values)
+
+    def infer_whole(self, values: FloatArray) -> tuple[dict[str, float], FloatArray, FloatArray]:
+        """The same scalars from the same call with the scores [k] and the residual [m] behind T2 and Q."""
+        feed = np.ascontiguousarray(values, dtype=self.card.input_type).reshape(1, -1)
+        *numbers, scores, residual = self.session.run(OUTPUTS, {"spectrum": feed})
+        return {n: float(o.item()) for n, o in zip(SCALARS, numbers, strict=True)}, scores[0], residual[0]
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -52,8 +68,16 @@ def load_bundle(path: Path) -> Bundle:
     card = read_card(parts[CARD].decode(), str(path / CARD))
     session = _session(parts[GRAPH], path)
     _check_shapes(session, card, path)
-    _check_golden(session, card, parts[GOLDEN], path)
-    return Bundle(card=card, bundle_hash=combined_hash(hashes), session=session)
+    try:
+        with np.load(BytesIO(parts[GOLDEN]), allow_pickle=False) as arrays:
+            golden = {name: arrays[name] for name in arrays.files}
+        anatomy = Anatomy(**{name: golden[name] for name in ANATOMY})
+        shape = {name.removeprefix(SHAPE): array for name, array in golden.items() if name.startswith(SHAPE)}
+        fingerprint = fingerprint_of(shape) if shape else None
+    except (KeyError, ValueError, OSError, BadZipFile) as error:
+        raise BundleError(f"{path / GOLDEN}: not readable ({error}); calibrate again") from error
+    _check_golden(session, card, golden, path)
+    return Bundle(card, combined_hash(hashes), session, anatomy, fingerprint)
 
 
 def combined_hash(hashes: Mapping[str, str]) -> str:
@@ -108,16 +132,12 @@ def _check_shapes(session: Any, card: Card, path: Path) -> None:
         raise BundleError(f"{path}: graph outputs {names} are not {OUTPUTS}; calibrate again")
 
 
-def _check_golden(session: Any, card: Card, content: bytes, path: Path) -> None:
-    try:
-        with np.load(BytesIO(content), allow_pickle=False) as golden:
-            spectra, expected = golden["spectra"], golden["outputs"]
-    except (KeyError, ValueError, OSError) as error:
-        raise BundleError(f"{path / GOLDEN}: not readable ({error}); calibrate again") from error
-    for values, wanted in zip(spectra, expected, strict=True):
+def _check_golden(session: Any, card: Card, golden: Mapping[str, FloatArray], path: Path) -> None:
+    # The golden spectra are calibration samples: their distance is zero but for rounding, so it is held to 1e-6 of 1.
+    least = np.array([1.0 if name == "distance" else np.finfo(np.float64).tiny for name in SCALARS])
+    for values, wanted in zip(golden["spectra"], golden["outputs"], strict=True):
         got = np.array(list(_infer(session, card.input_type, values).values()))
-        scale = np.maximum(np.abs(wanted), np.finfo(np.float64).tiny)
-        error_rel = float(np.max(np.abs(got - wanted) / scale))
+        error_rel = float(np.max(np.abs(got - wanted) / np.maximum(np.abs(wanted), least)))
         if not error_rel <= GOLDEN_RTOL:
             raise AlteredError(f"{path / GOLDEN}: this machine differs by {error_rel:.1e} relative (allowed "
                                f"{GOLDEN_RTOL:.0e}); qualify the machine or calibrate again")
@@ -125,8 +145,8 @@ def _check_golden(session: Any, card: Card, content: bytes, path: Path) -> None:
 
 def _infer(session: Any, input_type: str, values: FloatArray) -> dict[str, float]:
     feed = np.ascontiguousarray(values, dtype=input_type).reshape(1, -1)
-    outputs = session.run(OUTPUTS, {"spectrum": feed})
-    return {name: float(output.reshape(())) for name, output in zip(OUTPUTS, outputs, strict=True)}
+    outputs = session.run(SCALARS, {"spectrum": feed})
+    return {name: float(output.item()) for name, output in zip(SCALARS, outputs, strict=True)}
 
 
-__all__ = ["OUTPUTS", "PARTS", "Bundle", "Card", "combined_hash", "load_bundle"]
+__all__ = ["OUTPUTS", "PARTS", "SCALARS", "Bundle", "Card", "combined_hash", "load_bundle"]

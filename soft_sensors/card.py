@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,9 @@ class Card:
     interval. t2_limit, q_limit: above is uncertain, above refuse_factor times that is bad. intensity_low, high: allowed
     mean of a spectrum; saturation: largest allowed channel; flat_run: the run of equal channels that means clipping.
     averaged: pre-treatment and number of latent variables of each PLS model whose values are averaged, where there are
-    several; the first is the one of pretreatment and n_latent, which gives T2 and Q.
+    several; the first is the one of pretreatment and n_latent, which gives T2 and Q. family: PLS, a kernel on PLS
+    scores, or a wrapped network; tried: what cross-validation compared. distance_limit: of the distance to the nearest
+    calibration sample, in standardised scores. accept: low, high of the acceptance limits in unit, or empty.
     skill: 1 - (rmsecv / rmsecv_null)^2, over the mean of the other samples; <= 0 means no evidence.
     """
 
@@ -91,6 +93,10 @@ class Card:
     excluded: tuple[Excluded, ...] = ()
     transfer: Transfer | None = None
     averaged: tuple[str, ...] = ()
+    family: str = "PLS"
+    distance_limit: float = float("inf")
+    tried: tuple[str, ...] = ()
+    accept: tuple[float, ...] = ()
 
 
 def read_card(text: str, where: str) -> Card:
@@ -101,7 +107,7 @@ def read_card(text: str, where: str) -> Card:
         raise BundleError(f"{where}: not valid TOML ({error}); make the bundle again") from error
     if table.get("format") != FORMAT:
         raise BundleError(f"{where}: card format {table.get('format')} is not {FORMAT}; calibrate again")
-    missing = sorted({f.name for f in fields(Card)} - {"excluded", "transfer", "averaged"} - table.keys())
+    missing = sorted({f.name for f in fields(Card) if f.default is MISSING} - table.keys())
     unknown = sorted(table.keys() - {f.name for f in fields(Card)})
     if missing or unknown:
         raise BundleError(f"{where}: missing {missing}, unknown {unknown}; make the bundle again")
@@ -111,10 +117,12 @@ def read_card(text: str, where: str) -> Card:
 def _card(table: Mapping[str, Any], where: str) -> Card:
     try:
         left_out = tuple(Excluded(str(e["sample_id"]), str(e["reason"])) for e in table.get("excluded", ()))
-        plain = {key: value for key, value in table.items() if key not in ("axis", "excluded", "transfer", "averaged")}
+        special = ("axis", "excluded", "transfer", "averaged", "tried", "accept")
+        plain = {key: value for key, value in table.items() if key not in special}
         moved = table.get("transfer")
         transfer = None if moved is None else Transfer(**{**moved, "pairs": tuple(map(str, moved["pairs"]))})
         return Card(axis=np.array(table["axis"], dtype=np.float64), excluded=left_out, transfer=transfer,
-                    averaged=tuple(map(str, table.get("averaged", ()))), **plain)
+                    averaged=tuple(map(str, table.get("averaged", ()))), tried=tuple(map(str, table.get("tried", ()))),
+                    accept=tuple(map(float, table.get("accept", ()))), **plain)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{where}: {error}; make the bundle again") from error

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -22,6 +23,45 @@ class InputError(click.ClickException):
     """The input is wrong: one line and exit code 2."""
 
     exit_code = 2
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are imported when they are asked for; commands_at: name -> "module:attribute"."""
+
+    def __init__(self, *args: Any, commands_at: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands_at = commands_at
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        where = self.commands_at.get(cmd_name)
+        if where is None:
+            return None
+        module, _, attribute = where.partition(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name and error.name.split(".")[0] == "soft_sensors":
+                raise
+            raise InputError(f"'patloop sensor {cmd_name}' needs the package '{error.name}', which is not installed on "
+                             "this machine: it belongs to the extra 'calibrate'") from error
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{where} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.commands_at:
+            try:
+                command = self.get_command(ctx, name)
+            except InputError:
+                continue  # an extra is not installed: the command is simply not there
+            if command is not None:
+                rows.append((name, command.get_short_help_str(90)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def one_line(command: Callable[P, R]) -> Callable[P, R]:

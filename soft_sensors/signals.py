@@ -56,12 +56,36 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """The share (of 1) that the channel at a place on the axis has in a statistic, "T2" or "Q"."""
+
+    statistic: str
+    axis: float
+    share: float
+
+
+class Outcome(StrEnum):
+    """What may be concluded from an estimate.
+
+    within, outside: the whole interval lies inside or outside the acceptance limits; decided: there are none on the
+    card, but the estimate can be relied on; undecided: evidence is short, the reason says why.
+    """
+
+    WITHIN = "within"
+    OUTSIDE = "outside"
+    DECIDED = "decided"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A predicted CQA with all that is known about its trustworthiness.
 
     value, sigma, lower, upper in the card's unit; lower/upper: 90 % prediction interval; sigma: the interval's
     half width divided by 1.645; t2, q and their limits: Hotelling T2 and squared spectral residual; time_s: end of
     acquisition of the spectrum. A bad estimate has a reason; its numbers, where it has any, are for the record only.
+    distance: to the nearest calibration sample in standardised scores; contributions: the channels behind T2 and Q;
+    outcome: what may be concluded, and undecided says what is short.
     """
 
     value: float
@@ -76,3 +100,8 @@ class Estimate:
     reason: str
     counter: int
     time_s: float
+    distance: float = float("nan")
+    distance_limit: float = float("inf")
+    contributions: tuple[Contribution, ...] = ()
+    outcome: Outcome = Outcome.UNDECIDED
+    undecided: str = ""

@@ -12,12 +12,16 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from soft_sensors.calibrate import limits, outliers, pls1, select, windows
+from soft_sensors.calibrate import limits, outliers, select, wear, windows
 from soft_sensors.calibrate.folds import Folding, IntArray
-from soft_sensors.calibrate.pretreatment import Recipe, steps, treat, usable
-from soft_sensors.calibrate.select import BoolArray, Choice, Member, Progress
-from soft_sensors.card import FORMAT, Card
+from soft_sensors.calibrate.kernel import KernelOnScores
+from soft_sensors.calibrate.nested import nested
+from soft_sensors.calibrate.pretreatment import Recipe, steps, usable
+from soft_sensors.calibrate.select import BoolArray, Candidates, Choice, Member, Progress
+from soft_sensors.calibrate.windows import Region
+from soft_sensors.card import FORMAT, Card, Excluded
 from soft_sensors.errors import CalibrationError
+from soft_sensors.fingerprint import Fingerprint, signature_limits
 from soft_sensors.signals import FloatArray
 
 FEWEST_SAMPLES = 8
@@ -37,7 +41,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Intent:
-    """What is wanted, copied onto the card; axis_range: the part of the axis to use (None: found from the spectra)."""
+    """What is wanted, copied onto the card; axis_range: the part of the axis to use (None: found from the spectra).
+
+    accept: low, high of the acceptance limits, in the card's unit (amount per unit of mass where there are masses).
+    """
 
     name: str
     cqa: str
@@ -48,6 +55,7 @@ class Intent:
     input_type: str = "float64"
     refuse_factor: float = 3.0
     seed: int = 1
+    accept: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,8 @@ class Fitted:
 class Calibration:
     """The fitted model (the average of its members, the best first), its card, and the evidence, sample by sample.
 
-    predicted [n]: by nested cross-validation; t2, q [n]: held out; suspect, outlying, keep [n]: flags;
-    curves: rmsecv by number of latent variables for each pre-treatment.
+    predicted [n]: by nested cross-validation; t2, q, near [n]: held out, near is the distance to the nearest other
+    sample; suspect, outlying, keep [n]: flags; curves: rmsecv by number of latent variables for each pre-treatment.
     """
 
     card: Card
@@ -73,10 +81,12 @@ class Calibration:
     predicted: FloatArray
     t2: FloatArray
     q: FloatArray
+    near: FloatArray
     suspect: BoolArray
     outlying: BoolArray
     keep: BoolArray
     curves: Mapping[str, FloatArray]
+    fingerprint: Fingerprint | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -107,43 +117,65 @@ def calibrate(samples: Samples, intent: Intent, progress: Progress = lambda _: N
 def _calibrate(samples: Samples, intent: Intent, progress: Progress) -> Calibration:
     _check(samples)
     window = _window(samples, intent)
-    recipes = usable(window.stop - window.start)
-    progress(f"pre-treating {len(samples.reference)} spectra in {len(recipes)} ways")
-    treated = {r: pls1.compress(treat(r, window, samples.spectra)) for r in recipes}
-    choice, suspect, outlying, t2, q = _settle(treated, samples, progress)
+    candidates = _candidates(samples, window, progress)
+    choice, suspect, outlying, far = _settle(candidates, samples, progress)
     keep = ~(suspect | outlying)
     folding = samples.folding
-    predicted = select.nested(treated, samples.reference, folding.fold, folding.outer(), keep, progress)
+    predicted = nested(candidates, samples.reference, folding.fold, folding.outer(), keep, progress)
     progress("fitting the final model")
-    fitted = tuple(_fit(member, window, samples.spectra[keep], samples.reference[keep]) for member in choice.members)
-    best = choice.members[0]
+    window = choice.region.window
+    fitted = tuple(_fit(choice, member, samples.spectra[keep], samples.reference[keep]) for member in choice.members)
     named = outliers.name_them(samples.sample_ids, samples.reference, choice.predicted, suspect, outlying)
+    card = _card(samples, intent, choice, window, predicted, keep, far, named)
+    progress("learning what good spectra look like")
+    fingerprint = signature_limits(samples.spectra[keep][:, window], folding.fold[keep])
+    return Calibration(card, fitted, window, samples, predicted, far.t2, far.q, far.near, suspect, outlying, keep,
+                       choice.curves, fingerprint)
+
+
+def _candidates(samples: Samples, window: slice, progress: Progress) -> Candidates:
+    """Every region and pre-treatment that is compared, the spectra pre-treated, measured and worn."""
+    made: dict[Region, dict[Recipe, wear.Treated]] = {}
+    for region in windows.regions(window):
+        recipes = usable(region.stop - region.start)
+        progress(f"pre-treating {len(samples.reference)} spectra in {len(recipes)} ways, region {region.name}")
+        disturbed = wear.worn(samples.spectra, region.window)
+        made[region] = {r: wear.treated(r, region.window, samples.spectra, disturbed) for r in recipes}
+    return made
+
+
+def _card(
+    samples: Samples, intent: Intent, choice: Choice, window: slice, predicted: FloatArray, keep: BoolArray,
+    far: limits.Distances, named: tuple[Excluded, ...],
+) -> Card:
+    folding, best, y = samples.folding, choice.members[0], samples.reference
     inside = samples.spectra[keep][:, window]
     low, high = limits.intensity_limits(inside)
-    ends = samples.axis[window]
-    kept = samples.reference[keep]
+    ends, kept = samples.axis[window], y[keep]
     rmsecv = _rms(predicted[keep] - kept)
-    null = _rms(_mean_of_others(samples.reference, folding.outer(), keep)[keep] - kept)
+    null = _rms(_mean_of_others(y, folding.outer(), keep)[keep] - kept)
     skill = 1.0 - (rmsecv / null) ** 2
-    card = Card(
+    return Card(
         format=FORMAT, name=intent.name, cqa=intent.cqa, unit=intent.unit, target=intent.target,
         axis_unit=intent.axis_unit, axis=samples.axis, input_type=intent.input_type, pretreatment=best.recipe.name,
         window_low=float(ends.min()), window_high=float(ends.max()), n_latent=best.n_latent,
-        half_width=limits.half_width(predicted - samples.reference, folding.unit),
-        t2_limit=limits.t2_limit(t2[keep], best.n_latent), q_limit=limits.q_limit(q[keep]),
+        half_width=limits.half_width((predicted - y)[keep], folding.unit[keep]),
+        t2_limit=limits.t2_limit(far.t2[keep], best.n_latent), q_limit=limits.q_limit(far.q[keep]),
         refuse_factor=intent.refuse_factor, intensity_low=low, intensity_high=high,
         saturation=limits.saturation(inside), flat_run=limits.flat_run(inside), n_samples=int(keep.sum()),
         n_groups=folding.n_units if folding.grouped else 0, grouping=folding.text,
         reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=rmsecv, rmsecv_null=null,
         skill=skill, evidence=_evidence(skill), seed=intent.seed, software=software(), excluded=named,
-        averaged=() if len(fitted) == 1 else tuple(f"{m.recipe.name}, {m.n_latent}" for m in choice.members),
+        averaged=() if len(choice.members) == 1 else tuple(f"{m.recipe.name}, {m.n_latent}" for m in choice.members),
+        family="kernel on PLS scores" if choice.on_kernel else "PLS",
+        distance_limit=limits.distance_limit(far.near[keep]),
+        tried=tuple(f"{name}: {error:.5g}" for name, error in choice.tried.items()), accept=intent.accept,
     )
-    return Calibration(card, fitted, window, samples, predicted, t2, q, suspect, outlying, keep,
-                       choice.curves)
 
 
-def _fit(member: Member, window: slice, spectra: FloatArray, reference: FloatArray) -> Fitted:
-    pipeline = Pipeline([*steps(member.recipe, window), ("pls", PLSRegression(member.n_latent, scale=False))])
+def _fit(choice: Choice, member: Member, spectra: FloatArray, reference: FloatArray) -> Fitted:
+    model = KernelOnScores(member.n_latent) if choice.on_kernel else PLSRegression(member.n_latent, scale=False)
+    pipeline = Pipeline([*steps(member.recipe, choice.region.window), ("model", model)])
     return Fitted(member.recipe, pipeline.fit(spectra, reference))
 
 
@@ -162,8 +194,8 @@ def _window(samples: Samples, intent: Intent) -> slice:
 
 
 def _settle(
-    treated: Mapping[Recipe, FloatArray], samples: Samples, progress: Progress
-) -> tuple[Choice, BoolArray, BoolArray, FloatArray, FloatArray]:
+    candidates: Candidates, samples: Samples, progress: Progress
+) -> tuple[Choice, BoolArray, BoolArray, limits.Distances]:
     """Choose a model and look for samples that it contradicts, again until the list of suspects stays the same."""
     y, fold = samples.reference, samples.folding.fold
     none = np.zeros(len(y), dtype=np.bool_)
@@ -171,15 +203,16 @@ def _settle(
     for n in range(ROUNDS):
         progress(f"cross-validation, round {n + 1}")
         keep = ~(suspect | outlying)
-        choice = select.choose(treated, y, fold, keep)
-        t2, q = limits.held_out_distances(treated[choice.members[0].recipe], y, fold, keep, choice.members[0].n_latent)
-        found = outliers.suspect_references(y, choice.predicted), outliers.outlying_spectra(t2, q)
+        choice = select.choose(candidates, y, fold, keep)
+        best = choice.members[0]
+        far = limits.held_out_distances(candidates[choice.region][best.recipe].X, y, fold, keep, best.n_latent)
+        found = outliers.suspect_references(y, choice.predicted), outliers.outlying_spectra(far.t2, far.q)
         if np.array_equal(found[0], suspect) and np.array_equal(found[1], outlying):
             break
         # The last round's flags belong to the model that was chosen without them.
         if n < ROUNDS - 1:
             suspect, outlying = found
-    return choice, suspect, outlying, t2, q
+    return choice, suspect, outlying, far
 
 
 def _mean_of_others(y: FloatArray, outer: IntArray, keep: BoolArray) -> FloatArray:

@@ -16,13 +16,14 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from soft_sensors.bundle import CARD, GOLDEN, GRAPH, HASHES, OUTPUTS, Bundle, combined_hash, load_bundle
+from soft_sensors.bundle import CARD, GOLDEN, GRAPH, HASHES, SCALARS, SHAPE, Bundle, combined_hash, load_bundle
 from soft_sensors.calibrate.evidence import CALIBRATION, evidence_arrays
 from soft_sensors.calibrate.fit import Calibration
-from soft_sensors.calibrate.graph import graph_bytes
+from soft_sensors.calibrate.graph import explanation, graph_bytes
 from soft_sensors.calibrate.report import write_report
 from soft_sensors.card import Card, Transfer
 from soft_sensors.errors import CalibrationError
+from soft_sensors.fingerprint import Fingerprint, table_of
 from soft_sensors.signals import FloatArray
 
 GOLDEN_SPECTRA = 5
@@ -35,8 +36,9 @@ def write_bundle(made: Calibration, out: Path) -> Bundle:
     """
     graph = graph_bytes(made)
     order = np.argsort(made.samples.reference[made.keep], kind="stable")
+    explained = {**explanation(made), **shape_arrays(made.fingerprint)}
     parts = {GRAPH: graph, CARD: card_toml(made.card).encode(),
-             GOLDEN: golden(made.card, made.samples.spectra[made.keep][order], graph),
+             GOLDEN: golden(made.card, made.samples.spectra[made.keep][order], graph, explained),
              CALIBRATION: _npz(evidence_arrays(made))}
     return write_parts(parts, lambda bundle_hash, folder: write_report(made, bundle_hash, folder), out)
 
@@ -58,6 +60,11 @@ def write_parts(parts: Mapping[str, bytes], report: Callable[[str, Path], None],
         shutil.rmtree(out)
     partial.rename(out)
     return load_bundle(out)
+
+
+def shape_arrays(fingerprint: Fingerprint | None) -> dict[str, NDArray[Any]]:
+    """The fingerprint's arrays as golden.npz names them."""
+    return {} if fingerprint is None else {SHAPE + name: array for name, array in table_of(fingerprint).items()}
 
 
 def check_free(out: Path) -> None:
@@ -91,13 +98,16 @@ def _toml(value: Any) -> str:
     return repr(value)
 
 
-def golden(card: Card, ordered: FloatArray, graph: bytes) -> bytes:
-    """Five of the spectra [n, channels], which are in order of the reference, and what the graph gives for them."""
+def golden(card: Card, ordered: FloatArray, graph: bytes, explained: Mapping[str, FloatArray]) -> bytes:
+    """Five of the spectra [n, channels], which are in order of the reference, and what the graph gives for them.
+
+    explained: the arrays that explain answers (contributions, fingerprint), kept in the same hashed part.
+    """
     picked = np.linspace(0, len(ordered) - 1, GOLDEN_SPECTRA).round().astype(int)
     spectra = ordered[picked].astype(card.input_type)
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    rows = [[float(o.item()) for o in session.run(OUTPUTS, {"spectrum": row[None, :]})] for row in spectra]
-    return _npz({"spectra": spectra, "outputs": np.array(rows)})
+    rows = [[float(o.item()) for o in session.run(SCALARS, {"spectrum": row[None, :]})] for row in spectra]
+    return _npz({"spectra": spectra, "outputs": np.array(rows), **explained})
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:

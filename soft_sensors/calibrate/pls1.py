@@ -63,6 +63,11 @@ def predict_path(model: Pls1, X: FloatArray, n_latent: int) -> FloatArray:
     return path[:, np.minimum(np.arange(n_latent), path.shape[1] - 1)]
 
 
+def scores(model: Pls1, X: FloatArray) -> FloatArray:
+    """Scores [n, k] in units of their standard deviation over the calibration."""
+    return ((X - model.x_mean) @ model.R) / model.score_sd
+
+
 def distances(model: Pls1, X: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Hotelling T2 [n] and squared spectral residual Q [n]."""
     centred = X - model.x_mean
@@ -71,12 +76,12 @@ def distances(model: Pls1, X: FloatArray) -> tuple[FloatArray, FloatArray]:
     return t2, ((centred - scores @ model.P.T) ** 2).sum(axis=1)
 
 
-def compress(X: FloatArray) -> FloatArray:
-    """X [n, m] turned into its principal axes [n, r], r <= min(n - 1, m): PLS, T2 and Q are the same there.
+def compress(X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """X [n, m] turned into its principal axes [n, r], r <= min(n - 1, m), and these axes [m, r].
 
-    The rotation is orthonormal and holds all samples, so nothing is lost; only the cost falls.
+    PLS, T2 and Q are the same there: the rotation is orthonormal and holds all samples; only the cost falls.
     """
-    U, S, _ = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
+    U, S, axes = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
     floor = S[0] * 1e-13
     rank = min(max(1, int(np.count_nonzero(floor < S))), RANK_LIMIT)
-    return np.asarray(U[:, :rank] * S[:rank], dtype=np.float64)
+    return np.asarray(U[:, :rank] * S[:rank], dtype=np.float64), np.asarray(axes[:rank].T, dtype=np.float64)

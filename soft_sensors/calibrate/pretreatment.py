@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from chemotools.derivative import SavitzkyGolay
@@ -18,18 +18,23 @@ POLYNOMIAL = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """Standard normal variate or not, then a Savitzky-Golay derivative of order 0 (none), 1 or 2."""
+    """Standard normal variate (before the derivative, after it, or not), Savitzky-Golay derivative of order 0 to 2.
 
-    snv: bool
+    Behind a derivative, SNV sees no baseline: a fluorescence background or a tilt then no longer sets the scale.
+    """
+
+    snv: Literal["no", "before", "after"]
     derivative: int
     width: int
 
     @property
     def name(self) -> str:
-        """As the card and the report call it."""
-        steps = ["SNV"] if self.snv else []
+        """As the card and the report call it: steps in order."""
+        steps = ["SNV"] if self.snv == "before" else []
         if self.derivative:
             steps.append(f"SG{self.derivative}({self.width})")
+        if self.snv == "after":
+            steps.append("SNV")
         return "+".join(steps) or "none"
 
     @property
@@ -40,10 +45,12 @@ class Recipe:
 
 # From simple to less simple: of two that are equally good the first one wins.
 RECIPES = (
-    Recipe(False, 0, 0), Recipe(True, 0, 0),
-    Recipe(False, 1, 11), Recipe(False, 1, 15), Recipe(False, 1, 21),
-    Recipe(True, 1, 11), Recipe(True, 1, 15), Recipe(True, 1, 21),
-    Recipe(False, 2, 21), Recipe(False, 2, 31), Recipe(True, 2, 21),
+    Recipe("no", 0, 0), Recipe("before", 0, 0),
+    Recipe("no", 1, 11), Recipe("no", 1, 15), Recipe("no", 1, 21),
+    Recipe("before", 1, 11), Recipe("before", 1, 15), Recipe("before", 1, 21),
+    Recipe("after", 1, 11), Recipe("after", 1, 15), Recipe("after", 1, 21),
+    Recipe("no", 2, 21), Recipe("no", 2, 31), Recipe("before", 2, 21),
+    Recipe("after", 2, 21), Recipe("after", 2, 31),
 )
 
 
@@ -55,13 +62,15 @@ def usable(n_channels: int) -> tuple[Recipe, ...]:
 def steps(recipe: Recipe, window: slice) -> list[tuple[str, Any]]:
     """The recipe as pipeline steps on whole spectra."""
     made: list[tuple[str, Any]] = [("window", RangeCut(start=window.start, end=window.stop))]
-    if recipe.snv:
+    if recipe.snv == "before":
         made.append(("snv", StandardNormalVariate()))
     if recipe.derivative:
         inner = window.stop - window.start
         made.append(("derivative", SavitzkyGolay(window_length=recipe.width, polyorder=POLYNOMIAL,
                                                  deriv=recipe.derivative, mode="interp")))
         made.append(("edges", RangeCut(start=recipe.margin, end=inner - recipe.margin)))
+    if recipe.snv == "after":
+        made.append(("snv", StandardNormalVariate()))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Pre-treatment and number of latent variables, by cross-validation with the one-standard-error rule."""
+"""Region, pre-treatment, size and family of the model, by cross-validation with the one-standard-error rule."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from soft_sensors.calibrate import pls1
+from soft_sensors.calibrate import kernel, pls1
 from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.pretreatment import Recipe
+from soft_sensors.calibrate.wear import Treated, penalty
+from soft_sensors.calibrate.windows import Region
 from soft_sensors.signals import FloatArray
 
 BoolArray = NDArray[np.bool_]
@@ -18,6 +20,7 @@ MAX_LATENT = 20
 MOST_MEMBERS = 5  # our choice: more averaged models cost time on the box and gain nothing on five real sets
 FEWEST_TO_AVERAGE = 40  # samples, our choice: so few cannot tell good recipes from bad ones, and all would be averaged
 Progress = Callable[[str], None]
+Candidates = Mapping[Region, Mapping[Recipe, Treated]]  # simplest region (the whole quiet window) first
 
 
 @dataclass(frozen=True)
@@ -30,46 +33,83 @@ class Member:
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen members, best first, whose predictions are averaged.
+    """The chosen region and members, best first, whose predictions are averaged; linear or a kernel on their scores.
 
-    predicted [n]: the average, cross-validated; curves: rmsecv by recipe name [n_latent].
+    predicted [n]: the average, cross-validated; curves: rmsecv by recipe name [n_latent]; tried: cross-validated error
+    of each region and family that was compared.
     """
+
+    region: Region
+    members: tuple[Member, ...]
+    on_kernel: bool
+    predicted: FloatArray
+    curves: Mapping[str, FloatArray]
+    tried: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What cross-validation found within one region; lowest [folds]: losses of the best recipe at its best size."""
 
     members: tuple[Member, ...]
     predicted: FloatArray
     curves: Mapping[str, FloatArray]
+    lowest: FloatArray
 
 
-def choose(
-    treated: Mapping[Recipe, FloatArray], y: FloatArray, fold: IntArray, keep: BoolArray,
-) -> Choice:
-    """The recipe with the lowest cross-validated error, and up to four more that cannot be told from it.
+def choose(candidates: Candidates, y: FloatArray, fold: IntArray, keep: BoolArray) -> Choice:
+    """The simplest region, sizes and family that cannot be told from the best (one standard error over the folds).
 
-    As good: the mean squared error exceeds the lowest by no more than one standard error of their difference over the
-    folds (Hastie, Tibshirani, Friedman 2009, section 7.10, on paired differences). A recipe that stands alone gets the
+    Within a region: the recipe with the lowest error, and up to four more that cannot be told from it. As good: the
+    mean squared error exceeds the lowest by no more than one standard error of their difference over the folds
+    (Hastie, Tibshirani, Friedman 2009, section 7.10, on paired differences). A recipe that stands alone gets the
     fewest latent variables that are as good; of several, each gets those within half a standard error, because their
-    average is steadier than any of them. keep [n]: samples that may be trained on and counted; the others are
-    predicted all the same.
+    average is steadier than any of them. The error includes how far small wear of the instrument moves the predictions
+    (wear.py). A part of the window, or a kernel, is taken only when it is better by more than one standard error.
+    keep [n]: samples that may be trained on and counted; the others are predicted all the same.
     """
+    found = {region: _search(treated, y, fold, keep) for region, treated in candidates.items()}
+    region, *others = found
+    for other in others:
+        gain = found[region].lowest - found[other].lowest
+        if float(gain.mean()) > _standard_error(gain):
+            region = other
+    best, treated = found[region], candidates[region]
+    tried = {f"region {r.name}": float(np.sqrt(s.lowest.mean())) for r, s in found.items()}
+    linear = _squared(best.predicted, y, fold, keep)
+    tried["PLS"] = float(np.sqrt(linear.mean()))
+    predicted, on_kernel = best.predicted, False
+    if kernel.FEWEST <= int(keep.sum()) <= kernel.MOST:
+        curved = kernel.cross_validate([(treated[m.recipe].X, m.n_latent) for m in best.members], y, fold, keep)
+        gain = linear - _squared(curved, y, fold, keep)
+        tried["kernel on PLS scores"] = float(np.sqrt(_squared(curved, y, fold, keep).mean()))
+        if float(gain.mean()) > _standard_error(gain):
+            predicted, on_kernel = curved, True
+    return Choice(region, best.members, on_kernel, predicted, best.curves, tried)
+
+
+def _search(treated: Mapping[Recipe, Treated], y: FloatArray, fold: IntArray, keep: BoolArray) -> _Searched:
     limit = latent_limit(fold, keep)
     paths, losses, curves = {}, {}, {}
-    for recipe, X in treated.items():
-        paths[recipe] = cross_validate(X, y, fold, keep, limit)
-        losses[recipe] = _fold_losses(paths[recipe], y, fold, keep)
+    for recipe, part in treated.items():
+        paths[recipe] = cross_validate(part.X, y, fold, keep, limit)
+        worn = penalty(pls1.fit(part.X[keep], y[keep], limit), part.rows(keep), limit)
+        losses[recipe] = _fold_losses(paths[recipe], y, fold, keep) + worn
         curves[recipe.name] = np.sqrt(np.mean((paths[recipe][keep] - y[keep, None]) ** 2, axis=0))
-    chosen = _as_good_as_the_best(losses)[: MOST_MEMBERS if int(keep.sum()) >= FEWEST_TO_AVERAGE else 1]
+    chosen, lowest = _as_good_as_the_best(losses)
+    chosen = chosen[: MOST_MEMBERS if int(keep.sum()) >= FEWEST_TO_AVERAGE else 1]
     strict = 1.0 if len(chosen) == 1 else 0.5
     members = tuple(Member(recipe, simplest(losses[recipe], strict)) for recipe in chosen)
     predicted = np.mean([paths[m.recipe][:, m.n_latent - 1] for m in members], axis=0)
-    return Choice(members, predicted, curves)
+    return _Searched(members, predicted, curves, lowest)
 
 
-def _as_good_as_the_best(losses: Mapping[Recipe, FloatArray]) -> list[Recipe]:
-    """The recipe with the lowest error first, then those within one standard error of it, best first."""
+def _as_good_as_the_best(losses: Mapping[Recipe, FloatArray]) -> tuple[list[Recipe], FloatArray]:
+    """The recipe with the lowest error first, then those within one standard error of it; the lowest losses [folds]."""
     lowest = {recipe: loss[:, int(loss.mean(axis=0).argmin())] for recipe, loss in losses.items()}
     order = sorted(lowest, key=lambda recipe: float(lowest[recipe].mean()))
     excess = {recipe: lowest[recipe] - lowest[order[0]] for recipe in order}
-    return [r for r in order if float(excess[r].mean()) <= _standard_error(excess[r])]
+    return [r for r in order if float(excess[r].mean()) <= _standard_error(excess[r])], lowest[order[0]]
 
 
 def _standard_error(values: FloatArray) -> float:
@@ -100,30 +140,12 @@ def simplest(losses: FloatArray, errors: float = 1.0) -> int:
     return int(np.flatnonzero(excess.mean(axis=0) <= errors * error + 1e-300)[0]) + 1
 
 
+def _squared(predicted: FloatArray, y: FloatArray, fold: IntArray, keep: BoolArray) -> FloatArray:
+    """Mean squared error [folds]."""
+    return _fold_losses(predicted[:, None], y, fold, keep)[:, 0]
+
+
 def _fold_losses(path: FloatArray, y: FloatArray, fold: IntArray, keep: BoolArray) -> FloatArray:
     squared = (path - y[:, None]) ** 2
     rows = [squared[keep & (fold == f)].mean(axis=0) for f in np.unique(fold) if (keep & (fold == f)).any()]
     return np.array(rows)
-
-
-def nested(
-    treated: Mapping[Recipe, FloatArray], y: FloatArray, fold: IntArray, outer: IntArray, keep: BoolArray,
-    progress: Progress,
-) -> FloatArray:
-    """Predictions [n] by models whose recipe and size, too, were chosen without the sample's outer fold.
-
-    Choosing on the samples that one is judged on flatters; these errors are what a stranger's sample will show.
-    """
-    predicted = np.empty(len(y))
-    for f in np.unique(outer):
-        out = outer == f
-        progress(f"nested cross-validation, fold {f + 1} of {outer.max() + 1}")
-        rest = {recipe: X[~out] for recipe, X in treated.items()}
-        chosen = choose(rest, y[~out], fold[~out], keep[~out])
-        paths = []
-        for member in chosen.members:
-            X = treated[member.recipe]
-            model = pls1.fit(X[keep & ~out], y[keep & ~out], member.n_latent)
-            paths.append(pls1.predict_path(model, X[out], member.n_latent)[:, -1])
-        predicted[out] = np.mean(paths, axis=0)
-    return predicted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.ndimage import median_filter
 
@@ -10,6 +12,32 @@ from soft_sensors.signals import FloatArray
 
 NOISE_MIN, NOISE_MAX = 0.02, 0.2  # our choice: noise below 2 % of the variation never hurts, above 20 % it always does
 NOISE_OVER_TYPICAL = 10.0  # our choice: ten times the noise of the better part of the channels is a detector's end
+
+
+FEWEST_CHANNELS = 100  # our choice: parts of a narrower window would hold too little to compare
+
+
+@dataclass(frozen=True)
+class Region:
+    """A run of channels: its name, first channel, and the one behind its last."""
+
+    name: str
+    start: int
+    stop: int
+
+    @property
+    def window(self) -> slice:
+        """The channels as a slice."""
+        return slice(self.start, self.stop)
+
+
+def regions(window: slice) -> tuple[Region, ...]:
+    """The whole window first, then (where it is wide enough) its lower and upper two thirds, by channel number."""
+    start, stop = window.start, window.stop
+    whole, third = Region("whole", start, stop), (stop - start) // 3
+    if stop - start < FEWEST_CHANNELS:
+        return (whole,)
+    return whole, Region("first two thirds", start, stop - third), Region("last two thirds", start + third, stop)
 
 
 def quiet_window(spectra: FloatArray) -> slice:

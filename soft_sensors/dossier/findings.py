@@ -51,6 +51,7 @@ class Findings:
     judged: Performance
     everything: Performance
     vector: FloatArray
+    treatment: Treatment
     at_home: Direction
     at_test: Direction
     bands: list[Band]
@@ -81,9 +82,12 @@ def find(m: Material) -> Findings:
     repeatability = _repeatability(m, vector, used)
     effects = perturbation.effects(m.model, m.test, {s: m.plan.number(f"robustness.{s}") for s in SIZES}, m.card.seed)
     specificity = at_test.correlation if m.pure is None else _own(m, responses).correlation
+    axis = treatment.of_axis(m.card.axis[used])
     return Findings(
-        judged=judged, everything=performance.whole(m.test), vector=vector, at_home=at_home, at_test=at_test,
-        bands=sensitivity.bands(vector, at_home.spectrum, m.card.axis[used], treatment), responses=responses,
+        judged=judged, everything=performance.whole(m.test),
+        vector=vector, treatment=treatment,
+        at_home=at_home, at_test=at_test, bands=sensitivity.bands(treatment.of_vector(vector), at_home.change, axis),
+        responses=responses,
         repeatability=repeatability, effects=effects,
         criteria=tuple(_criteria(m, judged, specificity, repeatability, effects)),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from soft_sensors.card import AMOUNT_VIA_MASS
+from soft_sensors.card import AMOUNT_VIA_MASS, Card
 from soft_sensors.dossier import figures
 from soft_sensors.dossier.digits import p_value
 from soft_sensors.dossier.document import Block, Facts, Figure, Note, Paragraph, Subheading, Table
@@ -54,7 +54,7 @@ def pretreatment(m: Material, _: Findings) -> Content:
     return (
         Paragraph(m.plan.text("pretreatment.reason")),
         Facts((("Region in use", f"{card.window_low:g} to {card.window_high:g} {shown(card.axis_unit)}"),
-               ("Pre-treatment", card.pretreatment),
+               ("Pre-treatment", card.pretreatment), *_family(card),
                ("Averaged with", "; ".join(card.averaged[1:]) or "no other model"))),
         Figure("Calibration spectra (40 over the range, grey) and the region in use.", figures.spectra(m)),
         Table("What was tried: lowest cross-validated error of each. SNV: standard normal variate; SGd(w): "
@@ -94,6 +94,13 @@ def performance(m: Material, f: Findings) -> Content:
         blocks += [Subheading("With the samples that the plan sets aside"), _both(m, f)]
     blocks += _by_group(m)
     return tuple(blocks), m.source("spectra", "reference", "calibration.npz", "graph.onnx")
+
+
+def _family(card: Card) -> list[tuple[str, str]]:
+    """What kind of model it is and what it was compared with, where the card says so."""
+    family, tried = getattr(card, "family", ""), getattr(card, "tried", ())
+    return [*([("Family", str(family))] if family else []),
+            *([("Compared by RMSECV", "; ".join(map(str, tried)))] if tried else [])]
 
 
 def _merit(m: Material, f: Findings) -> Table:

@@ -79,11 +79,14 @@ def robustness(m: Material, f: Findings) -> Content:
 def limits(m: Material, _: Findings) -> Content:
     """13: what is refused, by which limit, and what happens then."""
     card = m.card
+    nearest = float(getattr(card, "distance_limit", math.inf))
     counts = {q: sum(p.quality == q.value for p in m.test.predictions) for q in Quality}
     reasons = tuple((p.sample_id, p.quality, p.reason) for p in m.test.predictions if p.quality != Quality.GOOD.value)
     blocks: list[Block] = [
         Facts((("Hotelling's T²", f"{card.t2_limit:.4g}: distance inside the model"),
                ("Q", f"{card.q_limit:.4g}: squared residual, what the model does not know"),
+               *([("Distance to calibration", f"{nearest:.4g}: to the nearest sample, in standardised scores")]
+                 if math.isfinite(nearest) else []),
                ("Effect", f"above a limit: uncertain; above {card.refuse_factor:g} times the limit: bad, refused"),
                ("Intensity", f"mean signal in the region {card.intensity_low:.4g} to {card.intensity_high:.4g}"),
                ("Saturation", f"a channel above {card.saturation:.4g}, or {card.flat_run} equal neighbours: bad"),
@@ -125,15 +128,14 @@ def _against_pure(m: Material, f: Findings) -> list[Block]:
     rows = tuple((r.name, f"{signed(r.relative_pct, 0)} %", signed(r.correlation, 2)) for r in f.responses)
     place = [r.name for r in f.responses].index(m.plan.text("specificity.analyte"))
     pure = np.zeros(0) if m.pure is None else m.pure.values[place]
-    used = window(m.card)
     return [
         Paragraph("The model's regression vector is held against the spectra of the pure components. The net analyte "
                   "signal of a component is the part of its spectrum that no other component has."),
         Table("Response of the model to each pure component relative to the analyte's, and correlation of the "
               "regression vector with the component's net analyte signal.",
               ("Component", "Relative response", "Correlation"), rows, (0.5, 0.25, 0.25), (1, 2)),
-        Figure("Regression vector and the spectrum of the pure analyte (mean taken off).",
-               figures.vector(m, f.vector, pure[used] - pure[used].mean(), "pure analyte", used))]
+        Figure("Regression vector and the spectrum of the pure analyte, both after the model's derivative.",
+               figures.vector(m, f, f.treatment.of_spectra(pure[window(m.card)]), "pure analyte"))]
 
 
 def _without_pure(m: Material, f: Findings) -> list[Block]:
@@ -145,9 +147,9 @@ def _without_pure(m: Material, f: Findings) -> list[Block]:
                ("Correlation with the regression vector", f"{f.at_home.correlation:.2f} (calibration), "
                                                           f"{f.at_test.correlation:.2f} (test), after the "
                                                           "model's pre-treatment"))),
-        Figure("Regression vector and difference spectrum (change of the spectrum per unit of the analyte, scatter "
-               "taken off where the model does; from the calibration set).",
-               figures.vector(m, f.vector, f.at_home.spectrum, "difference high - low", window(m.card)))]
+        Figure("Regression vector and difference spectrum (change per unit of the analyte over the calibration set), "
+               "both after the model's pre-treatment.",
+               figures.vector(m, f, f.at_home.change, "difference high - low"))]
 
 
 def _errors_against_others(m: Material) -> list[Block]:

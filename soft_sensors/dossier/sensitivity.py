@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.signal import savgol_coeffs
@@ -26,38 +27,45 @@ BANDS = 12
 
 @dataclass(frozen=True)
 class Treatment:
-    """A model's pre-treatment: standard normal variate or not, then a Savitzky-Golay derivative.
+    """A model's pre-treatment: a derivative, and standard normal variate before it, after it, or not (empty).
 
-    matrix [window - width + 1, window]: the derivative, or what takes the mean off where there is none.
+    matrix [treated, window]: the derivative, or what takes the mean off where there is none.
     """
 
     matrix: FloatArray
-    snv: bool
+    snv: Literal["", "before", "after"]
 
     @classmethod
     def named(cls, pretreatment: str, size: int) -> Treatment:
-        """As the card names it: SNV, SGd(w) for derivative d over w channels; of another name: the mean taken off."""
-        named = re.search(r"SG(\d)\((\d+)\)", pretreatment)
+        """As the card names it: SGd(w), derivative d over w channels, SNV before or after it; else mean taken off."""
+        steps = pretreatment.split("+")
+        place = next((k for k, step in enumerate(steps) if step.startswith("SG")), len(steps))
+        snv: Literal["", "before", "after"] = "" if "SNV" not in steps else (
+            "before" if steps.index("SNV") < place else "after")
+        named = re.fullmatch(r"SG(\d)\((\d+)\)", steps[place]) if place < len(steps) else None
         if named is None:
-            return cls(np.eye(size) - 1.0 / size, "SNV" in pretreatment)
+            return cls(np.eye(size) - 1.0 / size, snv)
         order, width = int(named[1]), int(named[2])
         kernel = savgol_coeffs(width, 2, deriv=order, use="dot")
         matrix = np.zeros((size - width + 1, size))
         for k in range(len(matrix)):
             matrix[k, k: k + width] = kernel
-        return cls(matrix, "SNV" in pretreatment)
+        return cls(matrix, snv)
 
-    def without_scatter(self, spectra: FloatArray) -> FloatArray:
-        """Spectra [n, window] with one common scale, where the model gives them one; the scale is their mean one."""
-        if not self.snv:
-            return spectra
-        centred = spectra - spectra.mean(axis=1, keepdims=True)
-        deviation = centred.std(axis=1, keepdims=True)
-        return np.asarray(centred / deviation * deviation.mean(), dtype=np.float64)
+    def of_samples(self, spectra: FloatArray) -> FloatArray:
+        """Spectra [n, window] as the model sees them, but on their mean scale where SNV gives them a common one."""
+        first = _common_scale(spectra) if self.snv == "before" else spectra
+        derived = self.of_spectra(first)
+        return _common_scale(derived) if self.snv == "after" else derived
 
     def of_spectra(self, spectra: FloatArray) -> FloatArray:
         """Spectra [window] or [n, window], derived."""
         return spectra @ self.matrix.T
+
+    def of_axis(self, axis: FloatArray) -> FloatArray:
+        """The axis [window] of derived spectra."""
+        margin = (axis.size - len(self.matrix)) // 2
+        return axis[margin: margin + len(self.matrix)]
 
     def of_vector(self, vector: FloatArray) -> FloatArray:
         """The vector on derived spectra that gives what this one [window] gives on the spectra themselves."""
@@ -77,10 +85,11 @@ class Response:
 class Direction:
     """How a set of samples changes with the analyte.
 
-    spectrum [window] per card unit; response: of the model to it, 1 is ideal; correlation with the regression vector.
+    change [treated]: of the treated spectrum per card unit; response: of the model to it, 1 is ideal; correlation: with
+    the regression vector.
     """
 
-    spectrum: FloatArray
+    change: FloatArray
     response: float
     correlation: float
 
@@ -112,11 +121,10 @@ def direction(vector: FloatArray, spectra: FloatArray, y: FloatArray, treatment:
 
     Each channel's slope on y is the difference spectrum of high and low samples that uses all of them.
     """
-    normal = treatment.without_scatter(spectra)
+    treated, ours = treatment.of_samples(spectra), treatment.of_vector(vector)
     centred = y - y.mean()
-    change = (normal - normal.mean(axis=0)).T @ centred / float(centred @ centred)
-    correlation = _correlation(treatment.of_vector(vector), treatment.of_spectra(change))
-    return Direction(change, float(vector @ change), correlation)
+    change = (treated - treated.mean(axis=0)).T @ centred / float(centred @ centred)
+    return Direction(change, float(ours @ change), _correlation(ours, change))
 
 
 def responses(
@@ -139,18 +147,16 @@ def responses(
     return found
 
 
-def bands(vector: FloatArray, change: FloatArray, axis: FloatArray, treatment: Treatment) -> list[Band]:
-    """Where the response comes from: equal parts of the axis [window], largest share first.
+def bands(vector: FloatArray, change: FloatArray, axis: FloatArray) -> list[Band]:
+    """Where the response comes from: equal parts of the axis, largest share first; all [treated].
 
-    A share is that of the product of derivatives, so that parts may count against each other.
+    A share is that of the product of both, so that parts may count against each other.
     """
-    product = treatment.of_vector(vector) * treatment.of_spectra(change)
-    margin = (axis.size - product.size) // 2
-    inner = axis[margin: margin + product.size]
+    product = vector * change
     total = float(product.sum())
     found = []
-    for rows in np.array_split(np.arange(inner.size), min(BANDS, inner.size)):
-        ends = inner[rows[0]], inner[rows[-1]]
+    for rows in np.array_split(np.arange(axis.size), min(BANDS, axis.size)):
+        ends = axis[rows[0]], axis[rows[-1]]
         share = 100 * float(product[rows].sum()) / total if total else math.nan
         found.append(Band(float(min(ends)), float(max(ends)), share))
     return sorted(found, key=lambda band: -abs(band.share_pct))
@@ -160,6 +166,12 @@ def noise(spectra: FloatArray) -> float:
     """White noise of spectra [n, window]: robust standard deviation of third differences over sqrt(20)."""
     third = np.diff(spectra, 3, axis=1)
     return float(1.4826 * np.median(np.abs(third - np.median(third))) / math.sqrt(20.0))
+
+
+def _common_scale(spectra: FloatArray) -> FloatArray:
+    centred = spectra - spectra.mean(axis=1, keepdims=True)
+    deviation = centred.std(axis=1, keepdims=True)
+    return np.asarray(centred / deviation * deviation.mean(), dtype=np.float64)
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:

@@ -51,7 +51,8 @@ def test_the_graph_equals_the_fitted_model(
     kept = treat.transform(made.samples.spectra[made.keep])
     model = pls1.fit(kept, made.samples.reference[made.keep], made.card.n_latent)
     for row in fresh:
-        value, lower, upper, t2, q = (o.item() for o in session.run(None, {"spectrum": row[None, :]}))
+        *numbers, t, residual = session.run(None, {"spectrum": row[None, :]})
+        value, lower, upper, t2, q, distance = (o.item() for o in numbers)
         wide = row[None, :].astype(np.float64)
         assert value == pytest.approx(whole.predict(wide).item(), rel=1e-12)
         assert (lower, upper) == (value - whole.card.half_width, value + whole.card.half_width)
@@ -61,6 +62,10 @@ def test_the_graph_equals_the_fitted_model(
         rest = x - kept.mean(axis=0) - scores @ pls.x_loadings_.T
         assert t2 == pytest.approx(float(((scores / spread) ** 2).sum()), rel=1e-9)
         assert q == pytest.approx(float((rest**2).sum()), rel=1e-9)
+        np.testing.assert_allclose(t, scores, rtol=1e-9, atol=1e-9 * float(spread.max()))
+        np.testing.assert_allclose(residual, rest, rtol=1e-6, atol=1e-9 * float(np.abs(x).max()))
+        nearest = np.sqrt((((scores - pls.transform(kept)) / spread) ** 2).sum(axis=1).min())
+        assert distance == pytest.approx(nearest, rel=1e-9)
         ours_t2, ours_q = pls1.distances(model, x)
         assert (ours_t2.item(), ours_q.item()) == (pytest.approx(t2, rel=1e-6), pytest.approx(q, rel=1e-6))
 
@@ -125,8 +130,8 @@ def test_a_machine_that_computes_differently_is_found(made: Calibration, tmp_pat
     from soft_sensors.calibrate import package
 
     honest = package.golden
-    monkeypatch.setattr(package, "golden", lambda card, spectra, graph: _mixed(
-        honest(card, spectra, graph), honest(card, spectra * (1 + 1e-5), graph)))
+    monkeypatch.setattr(package, "golden", lambda card, spectra, graph, explained: _mixed(
+        honest(card, spectra, graph, explained), honest(card, spectra * (1 + 1e-5), graph, explained)))
     with pytest.raises(AlteredError, match="this machine differs"):
         write_bundle(made, tmp_path / "other")
 
@@ -137,7 +142,7 @@ def _mixed(ours: bytes, theirs: bytes) -> bytes:
     from soft_sensors.calibrate.package import _npz
 
     with np.load(BytesIO(ours)) as a, np.load(BytesIO(theirs)) as b:
-        return _npz({"spectra": a["spectra"], "outputs": b["outputs"]})
+        return _npz({**a, "outputs": b["outputs"]})
 
 
 def test_a_foreign_folder_is_not_overwritten(made: Calibration, tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def test_fast_pls_equals_scikit_learn(n_latent: int) -> None:
 
 def test_compression_changes_neither_prediction_nor_distances() -> None:
     blends = make_blends(30, seed=4)
-    small = pls1.compress(blends.spectra)
+    small, axes = pls1.compress(blends.spectra)
+    np.testing.assert_allclose((blends.spectra - blends.spectra.mean(axis=0)) @ axes, small, atol=1e-9)
     assert small.shape == (30, 29)
     a, b = (pls1.fit(X[:20], blends.concentration[:20], 3) for X in (blends.spectra, small))
     np.testing.assert_allclose(pls1.predict_path(a, blends.spectra[20:], 3), pls1.predict_path(b, small[20:], 3))
@@ -98,7 +99,7 @@ def test_intervals_cover_new_samples_on_average_over_calibrations() -> None:
 
 def test_the_conformal_quantile() -> None:
     rows = np.arange(19)
-    assert half_width(np.arange(1.0, 20.0), rows) == 18.0  # the 18th of 19: 18 / 20 = 0.9
+    assert half_width(np.arange(1.0, 20.0), rows) == 18.0  # the 18th of 19: the first that holds 90 %
     assert half_width(-np.arange(1.0, 20.0), rows) == 18.0
     few = np.array([0, 0, 1, 1, 2, 2])
     assert half_width(np.array([1.0, 2, 3, 4, 5, 9]), few) == 9.0
@@ -119,7 +120,7 @@ def test_grouped_intervals_are_wider_when_groups_differ() -> None:
     assert card.n_groups == 12
     assert "12 groups (lot)" in card.grouping
     assert plain.n_groups == 0
-    assert card.half_width > 1.2
+    assert card.half_width > 1.0  # of the shift between lots, standard deviation 1; within one lot 0.2 would do
 
 
 def test_no_group_is_ever_split() -> None:

@@ -70,7 +70,7 @@ def test_far_outside_the_concentration_range_is_refused_by_t2(bundle: Bundle, sp
 )
 def test_limits_in_multiples(bundle: Bundle, t2: float, q: float, quality: Quality, words: tuple[str, ...]) -> None:
     card = bundle.card
-    got, reason = judge(card, t2 * card.t2_limit, q * card.q_limit)
+    got, reason = judge(card, t2 * card.t2_limit, q * card.q_limit, 0.0)
     assert got is quality
     assert all(word in reason for word in words)
     assert bool(reason) == bool(words)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import checker, numpy_helper
 
-from soft_sensors.calibrate.graph import Nodes
+from soft_sensors.calibrate.nodes import Nodes
 from soft_sensors.calibrate.transfer.maps import Map
 from soft_sensors.errors import BundleError
 from soft_sensors.signals import FloatArray

@@ -17,6 +17,7 @@ from soft_sensors.calibrate.transfer.choose import Judged, Model, Pairs
 from soft_sensors.calibrate.transfer.embed import embed
 from soft_sensors.calibrate.transfer.maps import Map
 from soft_sensors.card import Card, Transfer
+from soft_sensors.contributions import Anatomy
 from soft_sensors.errors import CalibrationError, TransferError
 from soft_sensors.signals import FloatArray
 from soft_sensors.validate import window
@@ -57,6 +58,7 @@ class Moved:
     rmse_before: float
     suspect: BoolArray
     warnings: tuple[str, ...]
+    anatomy: Anatomy
 
 
 def move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Progress = lambda _: None) -> Moved:
@@ -88,7 +90,7 @@ def _move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Pro
     return Moved(
         card, embed(graph, chosen, card.half_width), chosen, paired, pairs.old_out[:, 0], pairs.new_out[:, 0],
         judged.held_out[:, 0], judged.rmse, _rms(before[kept]), suspect,
-        _warnings(parent.card, card, paired, suspect, pairs.old_out[kept, 0]),
+        _warnings(parent.card, card, paired, suspect, pairs.old_out[kept, 0]), parent.anatomy,
     )
 
 
@@ -100,7 +102,7 @@ def _model(parent: Bundle) -> Model:
         whole = np.zeros((len(spectra), size))
         whole[:, used] = spectra
         outputs = [parent.infer(row) for row in whole]
-        return np.array([[out["value"], out["t2"], out["q"]] for out in outputs])
+        return np.array([[out[name] for name in ("value", "t2", "q", "distance")] for out in outputs])
 
     return run
 
@@ -158,10 +160,11 @@ def _card(
     if skill <= 0 and old.skill > 0:
         raise TransferError(f"refused: with the transfer's error of {moved.rmse_after:.4g} the model would predict no "
                             "better than the mean of its calibration; measure more pairs that span the range")
-    t2, q = judged.held_out[kept, 1], judged.held_out[kept, 2]
+    t2, q, near = (judged.held_out[kept, k] for k in (1, 2, 3))
     return replace(
         old, name=name, half_width=float(np.hypot(old.half_width, agreement)),
         t2_limit=max(old.t2_limit, limits.T2_MARGIN * float(t2.max())), q_limit=max(old.q_limit, limits.q_limit(q)),
+        distance_limit=max(old.distance_limit, limits.distance_limit(near)),
         intensity_low=low, intensity_high=high, saturation=limits.saturation(inside), flat_run=limits.flat_run(inside),
         rmsecv=rmsecv, skill=skill, evidence=f"{old.evidence} at home; transferred by {chosen.name}",
         software=software(), transfer=moved,

@@ -30,7 +30,8 @@ def write_moved(moved: Moved, out: Path) -> Bundle:
     """Write the moved model as a bundle at out; CalibrationError when out holds anything but a bundle."""
     order = np.argsort(moved.old_values, kind="stable")
     parts = {GRAPH: moved.graph, CARD: card_toml(moved.card).encode(),
-             GOLDEN: golden(moved.card, moved.paired.new[order[~moved.suspect[order]]], moved.graph)}
+             GOLDEN: golden(moved.card, moved.paired.new[order[~moved.suspect[order]]], moved.graph,
+                            moved.anatomy.arrays())}
     return write_parts(parts, lambda bundle_hash, folder: _write_report(moved, bundle_hash, folder), out)
 
 

@@ -1,0 +1,154 @@
+"""patloop sensor validate, predict, show, verify, list: a bundle in use."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from soft_sensors.bundle import Bundle, load_bundle
+from soft_sensors.console import FILE, InputError, one_line, progress
+from soft_sensors.errors import AlteredError, BundleError
+from soft_sensors.inputs import joined_tables, labels_of, masses_of, numbers
+from soft_sensors.options import reference_options, spectra_option
+from soft_sensors.predictions import Prediction, predict, write_predictions
+from soft_sensors.read import read_reference, read_spectra
+from soft_sensors.read.tables import SpectraTable
+from soft_sensors.score import score
+from soft_sensors.show import show_card, show_groups, show_score
+from soft_sensors.signals import FloatArray
+
+
+@click.command()
+@click.argument("bundle", type=FILE)
+@spectra_option
+@reference_options
+@click.option("--mass-sd", type=click.FloatRange(min=0.0), default=0.0, help="SD of the weighing beyond calibration's.")
+@click.option("--max-rmsep", type=float, help="Exit 1 when RMSEP is above this.")
+@click.option("--json", "json_file", type=FILE, metavar="F", help="Write the figures to this file.")
+@one_line
+def validate(
+    bundle: Path, spectra: Path, reference: Path, target: str, group: str | None, mass: str | None, mass_sd: float,
+    max_rmsep: float | None, json_file: Path | None,
+) -> None:
+    """Judge a soft sensor on samples with references; refused samples that have a number are counted.
+
+    \b
+    Example:
+      patloop sensor validate api_nir --spectra S.csv --reference R.csv --target api_pct --json score.json
+    """
+    model = load_bundle(bundle)
+    table, references, rows = joined_tables(spectra, reference, target, mass, group)
+    picked = SpectraTable(tuple(table.sample_ids[k] for k in rows.spectrum_rows), table.axis,
+                          table.values[rows.spectrum_rows])
+    y = numbers(references, rows, target)
+    masses = None if mass is None else numbers(references, rows, mass)
+    predictions = _predict(model, picked, masses, mass_sd)
+    result = score(predictions, y)
+    show_score(result)
+    if group is not None:
+        show_groups(predictions, y, labels_of(references, rows, group, np.ones(len(y), dtype=np.bool_)))
+    if json_file is not None:
+        figures = {key: value if math.isfinite(value) else None for key, value in asdict(result).items()}
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if max_rmsep is not None and not result.rmsep <= max_rmsep:
+        click.echo(f"RMSEP {result.rmsep:.4g} is above the limit {max_rmsep:g}", err=True)
+        sys.exit(1)
+
+
+@click.command("predict")
+@click.argument("bundle", type=FILE)
+@spectra_option
+@click.option("--reference", type=FILE, help="Table with the tablet masses.")
+@click.option("--mass", metavar="COL", help="Column of the tablet masses.")
+@click.option("--mass-sd", type=click.FloatRange(min=0.0), default=0.0, help="SD of the weighing beyond calibration's.")
+@click.option("--out", type=FILE, required=True, metavar="P.csv", help="Predictions file to write.")
+@one_line
+def predict_command(
+    bundle: Path, spectra: Path, reference: Path | None, mass: str | None, mass_sd: float, out: Path
+) -> None:
+    """Predict every spectrum of a file; a refused one keeps its number, marked bad.
+
+    \b
+    Example:
+      patloop sensor predict api_nir --spectra S.csv --out predictions.csv
+    """
+    if (reference is None) != (mass is None):
+        raise click.UsageError("--reference and --mass belong together: name both or neither")
+    model = load_bundle(bundle)
+    table = read_spectra(spectra)
+    masses = None
+    if reference is not None and mass is not None:
+        masses = masses_of(table, read_reference(reference), mass)
+    predictions = _predict(model, table, masses, mass_sd)
+    write_predictions(predictions, out)
+    counts = {q: sum(row.quality == q for row in predictions) for q in ("good", "uncertain", "bad")}
+    click.echo(f"{out}: {len(predictions)} predictions, " + ", ".join(f"{n} {q}" for q, n in counts.items()))
+
+
+@click.command()
+@click.argument("bundle", type=FILE)
+@one_line
+def show(bundle: Path) -> None:
+    """Show what a bundle says of itself.
+
+    \b
+    Example:
+      patloop sensor show api_nir
+    """
+    show_card(load_bundle(bundle))
+
+
+@click.command()
+@click.argument("bundle", type=FILE)
+@one_line
+def verify(bundle: Path) -> None:
+    """Check a bundle's hashes, and its golden vectors on this machine; exit 1 when it was altered.
+
+    \b
+    Example:
+      patloop sensor verify api_nir
+    """
+    try:
+        model = load_bundle(bundle)
+    except AlteredError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    click.echo(f"{bundle}: intact, golden vectors agree, {model.bundle_hash}")
+
+
+@click.command("list")
+@click.argument("folder", type=FILE, default=Path())
+@one_line
+def list_command(folder: Path) -> None:
+    """List the bundles in a folder.
+
+    \b
+    Example:
+      patloop sensor list models
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    table = Table("bundle", "CQA", "model", "RMSECV", "samples", "hash")
+    for card in sorted(folder.glob("*/card.toml")):
+        try:
+            model = load_bundle(card.parent)
+        except BundleError as error:
+            table.add_row(card.parent.name, "-", str(error), "-", "-", "-")
+            continue
+        c = model.card
+        table.add_row(card.parent.name, c.cqa, f"{c.pretreatment}, {c.n_latent} LV", f"{c.rmsecv:.4g} {c.unit}",
+                      str(c.n_samples), model.bundle_hash[:12])
+    Console().print(table)
+
+
+def _predict(model: Bundle, table: SpectraTable, masses: FloatArray | None, mass_sd: float) -> list[Prediction]:
+    with progress(f"predicting {len(table.sample_ids)} spectra"):
+        return list(predict(model, table, masses, mass_sd))
