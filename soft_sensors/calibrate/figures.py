@@ -92,7 +92,7 @@ def _coefficients(made: Calibration, axes: Axes) -> None:
     margin = made.recipe.margin
     channels = slice(made.window.start + margin, made.window.stop - margin)
     x = made.samples.axis[channels]
-    coefficients = np.ravel(made.pipeline[-1].coef_)
+    coefficients = np.ravel(made.members[0].pls.coef_)
     spectrum = axes.twinx()
     spectrum.plot(x, made.samples.spectra[made.keep].mean(axis=0)[channels], color=ORANGE, lw=1.2)
     spectrum.set_ylabel("Mean spectrum", color=ORANGE)

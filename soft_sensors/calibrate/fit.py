@@ -65,6 +65,12 @@ class Fitted:
     recipe: Recipe
     pipeline: Any
 
+    @property
+    def pls(self) -> Any:
+        """The member's PLS regression: its last step, or what that step builds on."""
+        last = self.pipeline[-1]
+        return last.pls_ if isinstance(last, KernelOnScores) else last
+
 
 @dataclass(frozen=True)
 class Calibration:

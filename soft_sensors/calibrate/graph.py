@@ -7,8 +7,6 @@ non-linear step is folded into one matrix: a derivative and a regression are one
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from onnx import TensorProto, checker, helper
 from scipy.signal import savgol_coeffs
@@ -68,7 +66,7 @@ def explanation(made: Calibration) -> dict[str, FloatArray]:
     member = made.members[0]
     centre = member.recipe.margin
     channels = made.samples.axis[made.window][centre: made.window.stop - made.window.start - centre]
-    pls = _pls(member)
+    pls = member.pls
     return {"rotations": pls.x_rotations_, "loadings": pls.x_loadings_, "score_sd": _score_sd(made, member),
             "channels": channels}
 
@@ -89,7 +87,7 @@ def _inside(made: Calibration, nodes: Nodes) -> str:
 
 def _member(made: Calibration, member: Fitted, inside: str, nodes: Nodes, *, first: bool) -> str:
     """The nodes of one member; the name of its value. The first one gives T2, Q, distance, scores and residual too."""
-    recipe, pls = member.recipe, _pls(member)
+    recipe, pls = member.recipe, member.pls
     n_inside = made.window.stop - made.window.start
     x_mean = _treated(made, member).mean(axis=0)
     now = _snv(inside, "snv_in", nodes) if recipe.snv == "before" else inside
@@ -119,11 +117,6 @@ def _member(made: Calibration, member: Fitted, inside: str, nodes: Nodes, *, fir
         return _kernel_value(kernel, scaled, squared, nodes)
     product = nodes.add("MatMul", [t, nodes.constant("y_loadings", pls.y_loadings_.T)], "product")
     return nodes.add("Add", [product, nodes.row("offset", pls.intercept_)], "linear")
-
-
-def _pls(member: Fitted) -> Any:
-    last = member.pipeline[-1]
-    return last.pls_ if isinstance(last, KernelOnScores) else last
 
 
 def _snv(now: str, name: str, nodes: Nodes) -> str:
@@ -217,7 +210,7 @@ def _treated(made: Calibration, member: Fitted) -> FloatArray:
 
 def _scores(made: Calibration, member: Fitted) -> FloatArray:
     x = _treated(made, member)
-    return np.asarray((x - x.mean(axis=0)) @ _pls(member).x_rotations_, dtype=np.float64)
+    return np.asarray((x - x.mean(axis=0)) @ member.pls.x_rotations_, dtype=np.float64)
 
 
 def _score_sd(made: Calibration, member: Fitted) -> FloatArray:
