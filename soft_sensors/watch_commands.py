@@ -17,6 +17,7 @@ from soft_sensors.console import FILE, InputError, one_line, progress
 from soft_sensors.read import read_spectra
 from soft_sensors.watch.instrument import InstrumentRecord, VerificationError
 from soft_sensors.watch.plan import Standards, read_plan, verify
+from soft_sensors.watch.records import write_record
 from soft_sensors.watch.run import Watched
 from soft_sensors.watch.run import watch as watch_stream
 from soft_sensors.watch.tables import read_results, read_stream, seconds
@@ -101,17 +102,9 @@ def instrument_command(plan: Path, spectra: tuple[Path, ...], when: str, json_fi
     record = verify(asked, _standards(spectra, asked.axis_unit), time_s)
     _show(record)
     if json_file is not None:
-        json_file.write_text(json.dumps(record_json(record), indent=2) + "\n", encoding="utf-8")
+        write_record(record, json_file)
     if not record.passed:
         sys.exit(1)
-
-
-def record_json(record: InstrumentRecord) -> dict[str, object]:
-    """The record as it is stored; times in seconds since the epoch, UTC; a figure that was not found is null."""
-    figures = [{**asdict(f), "value": f.value if math.isfinite(f.value) else None, "passed": f.passed}
-               for f in record.figures]
-    return {"instrument": record.instrument, "time": record.time_s, "passed": record.passed, "figures": figures,
-            "valid_until": record.valid_until_s}
 
 
 def _standards(paths: tuple[Path, ...], axis_unit: str) -> Standards:

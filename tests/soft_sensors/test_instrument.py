@@ -23,6 +23,7 @@ from soft_sensors.watch.instrument import (
     wavelength_figures,
 )
 from soft_sensors.watch.plan import Standards, read_plan, verify
+from soft_sensors.watch.records import read_record, write_record
 from soft_sensors.watch_commands import instrument_command
 
 from .conftest import real, write_table
@@ -178,3 +179,30 @@ def test_glass_on_three_real_instruments() -> None:
     assert made["m5"].passed
     assert not made["mp6"].passed
     assert [f.name for f in made["mp6"].figures if not f.passed] == [f"axis at {p:g}" for p in peaks[:3]]
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    for given in (record(0.4), record(1.4)):
+        write_record(given, tmp_path / "r.json")
+        assert read_record((tmp_path / "r.json").read_text(), "r.json") == given
+    lost = record(float("nan"))
+    write_record(lost, tmp_path / "r.json")
+    assert not read_record((tmp_path / "r.json").read_text(), "r.json").passed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"passed": false', '"passed": true', "says passed"),
+        ('"value": 1.4', '"value": 0.4', "says passed"),
+        ('"valid_until"', '"valid"', "valid_until"),
+        ('"time": 1000.0', '"time": NaN', "time"),
+        ("{", "", "verify again"),
+    ],
+)
+def test_an_edited_record_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    write_record(record(1.4), tmp_path / "r.json")
+    text = (tmp_path / "r.json").read_text()
+    assert old in text
+    with pytest.raises(VerificationError, match=said):
+        read_record(text.replace(old, new, 1), "r.json")
