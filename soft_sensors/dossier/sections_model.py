@@ -17,6 +17,7 @@ from soft_sensors.dossier.sections_purpose import Content, shown
 from soft_sensors.score import score
 from soft_sensors.signals import Quality
 
+BEST = 10  # pre-treatments are listed, and those in the model
 GROUPS = 30  # as many are listed one by one
 
 
@@ -50,15 +51,16 @@ def pretreatment(m: Material, _: Findings) -> Content:
     used = {member.rpartition(",")[0]: member.rpartition(",")[2].strip() for member in card.averaged}
     used.setdefault(card.pretreatment, str(card.n_latent))
     rows = tuple((name, m.result(value), f"yes, {used[name]} latent variables" if name in used else "")
-                 for name, value in sorted(best.items(), key=lambda item: item[1]))
+                 for place, (name, value) in enumerate(sorted(best.items(), key=lambda item: item[1]))
+                 if place < BEST or name in used)
     return (
         Paragraph(m.plan.text("pretreatment.reason")),
         Facts((("Region in use", f"{card.window_low:g} to {card.window_high:g} {shown(card.axis_unit)}"),
                ("Pre-treatment", card.pretreatment), *_family(card),
                ("Averaged with", "; ".join(card.averaged[1:]) or "no other model"))),
         Figure("Calibration spectra (40 over the range, grey) and the region in use.", figures.spectra(m)),
-        Table("What was tried: lowest cross-validated error of each. SNV: standard normal variate; SGd(w): "
-              "Savitzky-Golay derivative d over w channels.",
+        Table(f"What was tried, the best of {len(best)}: lowest cross-validated error of each. SNV: standard normal "
+              "variate; SGd(w): Savitzky-Golay derivative d over w channels; steps in their order.",
               ("Pre-treatment", f"RMSECV ({m.unit})", "In the model"), rows, (0.34, 0.26, 0.40), (1,)),
         Paragraph("Where several cannot be told from the best within one standard error, their predictions are "
                   "averaged: that is steadier on new batches than a choice between equals."),
@@ -97,10 +99,9 @@ def performance(m: Material, f: Findings) -> Content:
 
 
 def _family(card: Card) -> list[tuple[str, str]]:
-    """What kind of model it is and what it was compared with, where the card says so."""
-    family, tried = getattr(card, "family", ""), getattr(card, "tried", ())
-    return [*([("Family", str(family))] if family else []),
-            *([("Compared by RMSECV", "; ".join(map(str, tried)))] if tried else [])]
+    """What kind of model it is, and what was compared."""
+    tried = [(f"Compared{_in(card.unit)}", f"RMSECV: {'; '.join(card.tried)}")] if card.tried else []
+    return [("Family", card.family), *tried]
 
 
 def _merit(m: Material, f: Findings) -> Table:

@@ -79,7 +79,7 @@ def robustness(m: Material, f: Findings) -> Content:
 def limits(m: Material, _: Findings) -> Content:
     """13: what is refused, by which limit, and what happens then."""
     card = m.card
-    nearest = float(getattr(card, "distance_limit", math.inf))
+    nearest = card.distance_limit
     counts = {q: sum(p.quality == q.value for p in m.test.predictions) for q in Quality}
     reasons = tuple((p.sample_id, p.quality, p.reason) for p in m.test.predictions if p.quality != Quality.GOOD.value)
     blocks: list[Block] = [

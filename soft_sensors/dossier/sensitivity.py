@@ -21,7 +21,7 @@ from soft_sensors.signals import FloatArray
 from soft_sensors.validate import window
 
 STEP = 1e-3  # of the mean spectrum's range: large against float32 rounding, small against any bend of a model
-RANK = 1e-3  # of the largest singular value: directions that the derivative wipes out
+RANK = 0.05  # of the largest singular value: what the derivative nearly wipes out would only roughen the vector
 BANDS = 12
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from scipy import stats
 
 from soft_sensors.bundle import Bundle
@@ -21,6 +22,10 @@ from soft_sensors.dossier.material import Inputs, gather
 from soft_sensors.dossier.performance import performance
 from soft_sensors.errors import RegistryError, TableError
 from soft_sensors.predictions import Prediction
+from soft_sensors.registry.entries import Role
+from soft_sensors.registry.keys import public_hex
+from soft_sensors.registry.log import append
+from soft_sensors.registry.log import found as found_registry
 from soft_sensors.validate import window
 
 from .dossier_hand import write_case
@@ -150,3 +155,18 @@ def test_numbers_are_printed_with_the_digits_they_are_worth() -> None:
     assert (fixed(2.103, 2), fixed(-0.5, 2), fixed(-1e-14, 2), fixed(math.nan, 2)) == ("2.10", "−0.50", "0.00", "–")
     assert (signed(0.06, 2), signed(-0.06, 2), signed(1e-9, 2)) == ("+0.06", "−0.06", "0.00")
     assert (p_value(0.0004), p_value(0.0042), p_value(0.87)) == ("< 0.001", "0.004", "0.87")
+
+
+def test_the_signed_history_of_the_bundle_is_told(bundle: Bundle, tmp_path: Path) -> None:
+    owner, author = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    found_registry(tmp_path / "registry", owner, "Olga", (Role.OWNER,), 1.8e9)
+    body = {"name": "Anna", "public_key": public_hex(author), "roles": ["author"]}
+    append(tmp_path / "registry", owner, "enrol", body, 1.8e9 + 1)
+    criteria = {"max_rmsep": 1.0, "min_coverage": 0.8, "max_coverage": 1.0, "min_samples": 20,
+                "valid_until_s": 1.9e9, "max_bias": 0.1}
+    body = {"model": "blend", "bundle": bundle.bundle_hash, "skill": 0.9, "reason": "first", "criteria": criteria}
+    append(tmp_path / "registry", author, "register", body, 1.8e9 + 2)
+    (event,) = read_history(tmp_path / "registry", bundle.bundle_hash)
+    assert (event.action, event.person, event.said) == ("register", "Anna", "first")
+    assert event.time.startswith("2027-01-15T08:00:02")
+    assert read_history(tmp_path / "registry", "f" * 64) == ()
