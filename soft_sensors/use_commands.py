@@ -1,4 +1,4 @@
-"""patloop sensor validate, predict, show, verify, list: a bundle in use."""
+"""patloop sensor validate, predict, show: a bundle in use."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from soft_sensors.bundle import Bundle, load_bundle
-from soft_sensors.console import FILE, InputError, one_line, progress
-from soft_sensors.errors import AlteredError, BundleError
+from soft_sensors.console import FILE, one_line, progress
 from soft_sensors.inputs import joined_tables, labels_of, masses_of, numbers
 from soft_sensors.options import reference_options, spectra_option
 from soft_sensors.predictions import Prediction, predict, write_predictions
@@ -104,49 +101,6 @@ def show(bundle: Path) -> None:
       patloop sensor show api_nir
     """
     show_card(load_bundle(bundle))
-
-
-@click.command()
-@click.argument("bundle", type=FILE)
-@one_line
-def verify(bundle: Path) -> None:
-    """Check a bundle's hashes, and its golden vectors on this machine; exit 1 when it was altered.
-
-    \b
-    Example:
-      patloop sensor verify api_nir
-    """
-    try:
-        model = load_bundle(bundle)
-    except AlteredError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
-    click.echo(f"{bundle}: intact, golden vectors agree, {model.bundle_hash}")
-
-
-@click.command("list")
-@click.argument("folder", type=FILE, default=Path())
-@one_line
-def list_command(folder: Path) -> None:
-    """List the bundles in a folder.
-
-    \b
-    Example:
-      patloop sensor list models
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    table = Table("bundle", "CQA", "model", "RMSECV", "samples", "hash")
-    for card in sorted(folder.glob("*/card.toml")):
-        try:
-            model = load_bundle(card.parent)
-        except BundleError as error:
-            table.add_row(card.parent.name, "-", str(error), "-", "-", "-")
-            continue
-        c = model.card
-        table.add_row(card.parent.name, c.cqa, f"{c.pretreatment}, {c.n_latent} LV", f"{c.rmsecv:.4g} {c.unit}",
-                      str(c.n_samples), model.bundle_hash[:12])
-    Console().print(table)
 
 
 def _predict(model: Bundle, table: SpectraTable, masses: FloatArray | None, mass_sd: float) -> list[Prediction]:

@@ -23,6 +23,7 @@ from edge.record.canonical import to_plain
 from edge.record.chain import Row
 from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
 from edge.record.journal import Journal
+from edge.record.shadow import write_shadow
 from edge.record.verify import verify as verify_journal
 
 
@@ -136,6 +137,24 @@ def export(journal: Path, form: str, from_s: float | None, to_s: float | None, o
         except OSError as error:
             raise InputError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     click.echo(f"{count} cycles -> {out}")
+
+
+@journal.command()
+@JOURNAL
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+def shadow(journal: Path, out: Path) -> None:
+    """Write each laboratory value beside champion and challenger, for 'patloop sensor promote'.
+
+    \b
+    Example:
+      patloop journal shadow var/cdc_ref_1/journal.sqlite --out shadow.csv
+    """
+    with _reading(journal) as record, _progress("reading"):
+        try:
+            count = write_shadow(record, out)
+        except OSError as error:
+            raise InputError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    click.echo(f"{count} laboratory results with both estimates -> {out}")
 
 
 @journal.command()
