@@ -21,7 +21,7 @@ ALARMS = 0.05  # our choice: the share of good spectra that may be called uncert
 USUAL = 0.95  # our choice: how far held-out samples usually come
 MARGIN_LOW, MARGIN_HIGH = 1.05, 3.0  # our choice: bounds of the room above what held-out calibration spectra showed
 # Shapes over the whole axis move the value most and have few accidents: little room. There is one test of each.
-WHOLE_AXIS_HIGH = 1.5
+WHOLE_AXIS_HIGH = 1.3
 LARGEST_ABSORBANCE = 10.0  # a span above this is no absorbance but a count of photons
 SECOND = math.sqrt(6.0)  # second differences of white noise have sqrt(6) times its standard deviation
 WHOLE_AXIS = ("offset", "tilt", "curvature", "gain", "gain along the axis", "non-linearity", "stray light",
