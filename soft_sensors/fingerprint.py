@@ -23,6 +23,8 @@ MARGIN_LOW, MARGIN_HIGH = 1.05, 3.0  # our choice: bounds of the room above what
 # Shapes over the whole axis move the value most and have few accidents: little room. There is one test of each.
 WHOLE_AXIS_HIGH = 1.3
 LARGEST_ABSORBANCE = 10.0  # a span above this is no absorbance but a count of photons
+FEWEST = 4  # our choice: spectra that must be left when a fold is held out
+NARROWEST = 1e-9  # relative; calibration spectra that are all alike leave no width at all
 SECOND = math.sqrt(6.0)  # second differences of white noise have sqrt(6) times its standard deviation
 WHOLE_AXIS = ("offset", "tilt", "curvature", "gain", "gain along the axis", "non-linearity", "stray light",
               "axis shift", "axis stretch", "axis bow", "resolution")
@@ -59,7 +61,8 @@ class Fingerprint:
                 for r, shape in zip(self.ranks.tolist(), shapes, strict=True)]
         object.__setattr__(self, "product", np.vstack([rows, self.basis]) / self.noise)
         object.__setattr__(self, "middle", 0.5 * (self.low + self.high))
-        object.__setattr__(self, "half", 0.5 * (self.high - self.low))
+        half = 0.5 * (self.high - self.low)
+        object.__setattr__(self, "half", np.maximum(half, NARROWEST * np.maximum(np.abs(self.middle), 1.0)))
 
     def measure(self, values: FloatArray) -> FloatArray:
         """All statistics of one spectrum [m], each over its limit's half width from its middle: above 1 is strange."""
@@ -75,8 +78,10 @@ def judge_shape(fingerprint: Fingerprint, values: FloatArray, refuse_factor: flo
     """Good within all limits, uncertain beyond one, bad beyond refuse_factor times it; names the likest fault."""
     ratios = fingerprint.measure(values)
     worst = int(np.argmax(ratios))
-    if not ratios[worst] > 1.0:
+    if ratios[worst] <= 1.0:
         return Verdict(Quality.GOOD)
+    if not math.isfinite(ratios[worst]):
+        return Verdict(Quality.BAD, "shape: not finite")
     quality = Quality.BAD if ratios[worst] > refuse_factor else Quality.UNCERTAIN
     return Verdict(quality, f"shape: {fingerprint.names[worst]} is {ratios[worst]:.3g} times its limit")
 
@@ -84,11 +89,15 @@ def judge_shape(fingerprint: Fingerprint, values: FloatArray, refuse_factor: flo
 def signature_limits(spectra: FloatArray, fold: NDArray[np.int64]) -> Fingerprint:
     """The fingerprint of calibration spectra [n, m] (the window's channels, finite, outliers left out).
 
-    fold [n]: samples of one number are held out together when limits are measured (whole groups). Each filter's rank is
-    the one that finds the smallest amount of its shape beyond the limits.
+    fold [n]: samples of one number are held out together when limits are measured (whole groups);
+    where a group is nearly all, tenths in order are held out. Each filter's rank is the one that finds the smallest
+    amount of its shape beyond the limits. ValueError with fewer than eight spectra or channels.
     """
     mean, noise = spectra.mean(axis=0), _noise(spectra)
-    ranks = [r for r in RANKS if r <= max(2, len(spectra) // 4)]
+    if spectra.shape[1] < 2 * FEWEST:
+        raise ValueError(f"a fingerprint needs {2 * FEWEST} channels at least, not {spectra.shape[1]}")
+    fold = _folds(fold)
+    ranks = _ranks(spectra, fold)
     names, shapes = signatures(mean)
     z = {r: np.empty((len(spectra), len(names))) for r in ranks}
     answer = {r: np.zeros(len(names)) for r in ranks}
@@ -144,6 +153,21 @@ def fingerprint_of(arrays: Mapping[str, FloatArray | NDArray[np.int64]]) -> Fing
     number = {name: np.asarray(arrays[name], dtype=np.float64)
               for name in ("mean", "noise", "basis", "variance", "floor", "low", "high")}
     return Fingerprint(ranks=np.asarray(arrays["ranks"], dtype=np.int64), **number)
+
+
+def _folds(fold: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The folds, or, where holding one out leaves too little, ten parts in order."""
+    if fold.size < 2 * FEWEST:
+        raise ValueError(f"a fingerprint needs {2 * FEWEST} spectra at least, not {fold.size}")
+    left = fold.size - int(np.unique(fold, return_counts=True)[1].max())
+    return fold if left >= FEWEST else np.arange(fold.size) * min(fold.size, 10) // fold.size
+
+
+def _ranks(spectra: FloatArray, fold: NDArray[np.int64]) -> list[int]:
+    """The ranks that samples and channels allow, whatever fold is held out."""
+    left = len(spectra) - int(np.unique(fold, return_counts=True)[1].max())
+    most = min(len(spectra) // 4, spectra.shape[1] // 3, left - 1)
+    return [r for r in RANKS if r <= most]
 
 
 def _bell(place: FloatArray, centre: float, width: float) -> FloatArray:

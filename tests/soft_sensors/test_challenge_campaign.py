@@ -118,6 +118,30 @@ def test_refuse_factor_parts_uncertain_from_bad(fingerprint: Fingerprint) -> Non
     assert judge_shape(fingerprint, fingerprint.mean + slope, worst * 0.99).quality is Quality.BAD
 
 
+def test_what_is_not_finite_is_bad(fingerprint: Fingerprint) -> None:
+    x = fingerprint.mean.copy()
+    x[3] = np.nan
+    assert judge_shape(fingerprint, x, 3.0).quality is Quality.BAD
+
+
+@pytest.mark.parametrize(
+    ("n", "channels", "fold"),
+    [(8, 10, [0, 1] * 4), (8, 80, [0] * 7 + [1]), (8, 80, [0] * 8), (40, 10, list(range(40)))],
+)
+def test_few_samples_channels_or_groups_still_give_a_fingerprint(n: int, channels: int, fold: list[int]) -> None:
+    spectra = make_blends(n, seed=3).spectra[:, 20 : 20 + channels]
+    made = signature_limits(spectra, np.array(fold))
+    assert np.isfinite(made.measure(spectra[0])).all()
+    assert judge_shape(made, spectra[0], 3.0).quality is not Quality.BAD
+
+
+def test_a_fingerprint_needs_eight_spectra_and_channels() -> None:
+    spectra = make_blends(8, seed=3).spectra
+    for few in (spectra[:7], spectra[:, :7]):
+        with pytest.raises(ValueError, match="needs 8"):
+            signature_limits(few, np.arange(len(few)))
+
+
 def test_command(bundle_path: Path, tmp_path: Path) -> None:
     blends, train = make_blends(4, seed=11), make_blends(120, seed=1)
     spectra = write_table(tmp_path / "S.csv", blends.axis, [f"b{k}" for k in range(4)], blends.spectra)
