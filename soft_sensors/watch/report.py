@@ -55,7 +55,7 @@ def _individuals(watched: Watched, times: np.ndarray, axes: Axes) -> None:
         for side in (-1, 1):
             axes.axhline(side * lines * chart.sigma, color=(RED, ORANGE)[k], ls=style, lw=1.1,
                          label=f"{lines:g} sigma" if side > 0 else None)
-    _mark(watched, times, chart.differences, axes, ewma=False)
+    _mark(times, chart.differences, [f.index for f in chart.flags if not f.rule.startswith("EWMA")], axes)
 
 
 def _ewma(watched: Watched, times: np.ndarray, axes: Axes) -> None:
@@ -63,11 +63,10 @@ def _ewma(watched: Watched, times: np.ndarray, axes: Axes) -> None:
     axes.plot(times, chart.ewma, "-", color=BLUE, lw=1.5, label="moving average (EWMA)")
     for side in (-1, 1):
         axes.plot(times, side * chart.ewma_limit, color=RED, ls="--", lw=1.1, label="limit" if side > 0 else None)
-    _mark(watched, times, chart.ewma, axes, ewma=True)
+    _mark(times, chart.ewma, [f.index for f in chart.flags if f.rule.startswith("EWMA")], axes)
 
 
-def _mark(watched: Watched, times: np.ndarray, values: np.ndarray, axes: Axes, *, ewma: bool) -> None:
-    rows = sorted({f.index for f in watched.chart.flags if f.rule.startswith("EWMA") == ewma})
+def _mark(times: np.ndarray, values: np.ndarray, rows: list[int], axes: Axes) -> None:
     if rows:
         axes.plot(times[rows], values[rows], "o", ms=9, mfc="none", mec=RED, mew=1.6, label="rule broken")
 
