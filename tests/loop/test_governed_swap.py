@@ -141,8 +141,8 @@ def test_a_journals_shadow_estimates_decide_a_trial(office: Office, tmp_path: Pa
     with pytest.raises(RegistryError, match="coverage"):
         office.sign(Role.APPROVER, "promote", **evidence, figures={**figures, "coverage": 0.0})
     office.sign(Role.APPROVER, "promote", **evidence, figures=figures)
-    stand.run(1)
-    assert stand.loop.sensed.model[0] == challenger
+    promoted = office.line().licences.acquire(0.0)
+    assert (promoted.bundle_hash, promoted.state, promoted.challenger_hash) == (challenger, "effective", None)
 
 
 def test_a_log_that_lost_what_the_record_saw_holds_after_a_restart(office: Office, tmp_path: Path) -> None:
