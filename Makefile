@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check kpi models lock clean
+.PHONY: help setup demo test check bench kpi models lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
 	@echo "make test    set up and run the tests"
 	@echo "make check   lint, types, import contracts"
+	@echo "make bench   speed side by side with peers: ratios into out/bench.json (about a minute)"
 	@echo "make kpi     the control table of the README: 20 seeds, 2 h each (10 to 15 minutes on 2 cores)"
 	@echo "make models  build the shipped soft sensor, its demonstration registry and the controller bundle again"
 
@@ -35,6 +36,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m deploy.bench --out out/bench.json
 
 kpi: setup
 	$(BIN)/patloop bench deploy/lines/cdc_ref_1.toml --scenario nominal --scenario hidden_loss --scenario nir_drift \

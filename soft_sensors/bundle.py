@@ -54,7 +54,7 @@ class Bundle:
         return _infer(self.session, self.card.input_type, values)
 
     def infer_whole(self, values: FloatArray) -> tuple[dict[str, float], FloatArray, FloatArray]:
-        """The same scalars from the same call with the scores [k] and the residual [m] behind T2 and Q."""
+        """The same scalars from the same call with the standardised scores [k] and the residual [m] behind T2 and Q."""
         feed = np.ascontiguousarray(values, dtype=self.card.input_type).reshape(1, -1)
         *numbers, scores, residual = self.session.run(OUTPUTS, {"spectrum": feed})
         return {n: float(o.item()) for n, o in zip(SCALARS, numbers, strict=True)}, scores[0], residual[0]

@@ -28,10 +28,11 @@ class Anatomy:
     def t2(self, scores: FloatArray, residual: FloatArray) -> FloatArray:
         """Contribution of each pre-treated channel [m] to T2; they add up to it, single ones may be negative.
 
-        Complete decomposition (Alcala and Qin 2009, Automatica 45, 1593): x_j times the j-th row of R S^-2 t.
+        Complete decomposition (Alcala and Qin 2009, Automatica 45, 1593): x_j times the j-th row of R S^-2 t; the
+        scores [k] are in units of their standard deviation.
         """
-        centred = residual + self.loadings @ scores
-        return np.asarray(centred * (self.rotations @ (scores / self.score_sd**2)), dtype=np.float64)
+        centred = residual + self.loadings @ (scores * self.score_sd)
+        return np.asarray(centred * (self.rotations @ (scores / self.score_sd)), dtype=np.float64)
 
     def q(self, residual: FloatArray) -> FloatArray:
         """Contribution of each pre-treated channel [m] to Q: the squared residual; they add up to it."""

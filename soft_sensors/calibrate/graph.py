@@ -21,6 +21,7 @@ from soft_sensors.signals import FloatArray
 OPSET, IR_VERSION = 17, 8  # our choice: old enough for every onnxruntime of the last years
 TYPES = {"float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}
 BLOCK = 32  # channels, our choice: the derivative is two dense products on blocks, onnxruntime has no such convolution
+DENSE = 256  # channels, our choice: up to here one dense product is faster than the blocks
 
 
 def graph_bytes(made: Calibration, outputs: tuple[str, ...] = OUTPUTS) -> bytes:
@@ -30,15 +31,14 @@ def graph_bytes(made: Calibration, outputs: tuple[str, ...] = OUTPUTS) -> bytes:
     """
     nodes = Nodes()
     inside = _inside(made, nodes)
-    values = []
+    values, alone = [], len(made.members) == 1
     for k, member in enumerate(made.members):
         part = nodes if k == 0 else nodes.prefixed(f"member{k + 1}_")
+        part.value = "value" if alone else "member_value"
         values.append(_member(made, member, inside, part, first=k == 0 and outputs == OUTPUTS))
-    if len(values) > 1:
+    if not alone:
         total = nodes.add("Sum", values, "total")
         nodes.add("Mul", [total, nodes.constant("share", np.array([[1.0 / len(values)]]))], "value")
-    else:
-        nodes.add("Identity", values, "value")
     if outputs == OUTPUTS:
         half = nodes.constant("half_width", np.array([[made.card.half_width]]))
         nodes.add("Sub", ["value", half], "lower")
@@ -89,47 +89,49 @@ def _member(made: Calibration, member: Fitted, inside: str, nodes: Nodes, *, fir
     """The nodes of one member; the name of its value. The first one gives T2, Q, distance, scores and residual too."""
     recipe, pls = member.recipe, member.pls
     n_inside = made.window.stop - made.window.start
-    x_mean = _treated(made, member).mean(axis=0)
-    now = _snv(inside, "snv_in", nodes) if recipe.snv == "before" else inside
+    x_mean, sd = _treated(made, member).mean(axis=0), _score_sd(made, member)
+    now, scale = (_snv(inside, "snv_in", n_inside, nodes)) if recipe.snv == "before" else (inside, 1.0)
+    after = recipe.snv == "after"
     treated = ""
-    if recipe.snv == "after" or first:
-        treated = _derivative(recipe, n_inside, now, nodes)
-        treated = _snv(treated, "snv_out", nodes) if recipe.snv == "after" else treated
+    if after:
+        treated, scale = _snv(_derivative(recipe, n_inside, now, 1.0, nodes), "snv_out", x_mean.size, nodes)
     # Behind the last non-linear step everything is one matrix: the derivative is folded into the rotations.
-    folded = pls.x_rotations_ if recipe.snv == "after" else _filter(recipe, n_inside).T @ pls.x_rotations_
-    source = treated if recipe.snv == "after" else now
+    source = treated if after else now
+    linear = np.eye(x_mean.size) if after else _filter(recipe, n_inside).T
+    rotations = scale * linear @ pls.x_rotations_
     kernel = member.pipeline[-1] if isinstance(member.pipeline[-1], KernelOnScores) else None
     offset = x_mean @ pls.x_rotations_
     if kernel is None and not first:
         weights, y_mean = pls.y_loadings_[0], float(pls.intercept_[0])
-        product = nodes.add("MatMul", [source, nodes.constant("weights", (folded @ weights)[:, None])], "product")
-        return nodes.add("Add", [product, nodes.row("offset", np.array([y_mean - offset @ weights]))], "linear")
-    raw = nodes.add("MatMul", [source, nodes.constant("rotations", folded)], "raw_scores")
-    t = nodes.add("Sub", [raw, nodes.row("score_offset", offset)], "scores")
-    scaled = nodes.add("Mul", [t, nodes.row("inverse_sd", 1.0 / _score_sd(made, member))], "scaled")
+        product = nodes.add("MatMul", [source, nodes.constant("weights", (rotations @ weights)[:, None])], "product")
+        return nodes.add("Add", [product, nodes.row("offset", np.array([y_mean - offset @ weights]))], nodes.value)
+    raw = nodes.add("MatMul", [source, nodes.constant("rotations", rotations / sd)], "raw_scores")
+    t = nodes.add("Sub", [raw, nodes.row("score_offset", offset / sd)], "scores")
     if first:
-        nodes.add("ReduceSumSquare", [scaled], "t2", axes=[1], keepdims=1)
-        _residual(pls.x_loadings_, x_mean, treated, t, nodes)
-    squared = _squared_distances(made, member, scaled, nodes) if first or kernel is not None else ""
+        nodes.add("ReduceSumSquare", [t], "t2", axes=[1], keepdims=1)
+        loadings = sd[:, None] * pls.x_loadings_.T
+        if after or n_inside > DENSE:
+            row = _times(treated, scale, nodes) if after else _derivative(recipe, n_inside, now, scale, nodes)
+            _residual(row, t, loadings, x_mean, nodes)
+        else:
+            _dense_residual(source, scale * linear - (rotations / sd) @ loadings, x_mean - (offset / sd) @ loadings,
+                            nodes)
+    known = nodes.constant("known", _scores(made, member) / sd) if first or kernel is not None else ""
     if first:
-        nodes.add("Sqrt", [nodes.add("ReduceMin", [squared], "nearest", axes=[1], keepdims=1)], "distance")
+        near = nodes.add("ReduceL2", [nodes.add("Sub", [t, known], "apart")], "distances", axes=[1], keepdims=1)
+        nodes.add("ReduceMin", [near], "distance", axes=[0], keepdims=1)
     if kernel is not None:
-        return _kernel_value(kernel, scaled, squared, nodes)
-    product = nodes.add("MatMul", [t, nodes.constant("y_loadings", pls.y_loadings_.T)], "product")
-    return nodes.add("Add", [product, nodes.row("offset", pls.intercept_)], "linear")
+        return _kernel_value(kernel, t, known, nodes)
+    product = nodes.add("MatMul", [t, nodes.constant("y_loadings", sd[:, None] * pls.y_loadings_.T)], "product")
+    return nodes.add("Add", [product, nodes.row("offset", pls.intercept_)], nodes.value)
 
 
-def _snv(now: str, name: str, nodes: Nodes) -> str:
+def _snv(now: str, name: str, size: int, nodes: Nodes) -> tuple[str, float]:
+    """The centred row at length 1, and what it must be multiplied by to be the standard normal variate."""
     mean = nodes.add("ReduceMean", [now], f"{name}_mean", axes=[1], keepdims=1)
     centred = nodes.add("Sub", [now, mean], f"{name}_centred")
-    return nodes.add("Div", [centred, _deviation(centred, name, nodes)], name)
-
-
-def _deviation(centred: str, name: str, nodes: Nodes) -> str:
-    """Standard deviation (population) of a centred row."""
-    squared = nodes.add("Mul", [centred, centred], f"{name}_squared")
-    variance = nodes.add("ReduceMean", [squared], f"{name}_variance", axes=[1], keepdims=1)
-    return nodes.add("Sqrt", [variance], f"{name}_deviation")
+    length = nodes.add("ReduceL2", [centred], f"{name}_length", axes=[1], keepdims=1)
+    return nodes.add("Div", [centred, length], name), float(np.sqrt(size))
 
 
 def _kernel(recipe: Recipe) -> FloatArray:
@@ -151,15 +153,22 @@ def _filter(recipe: Recipe, n_inside: int) -> FloatArray:
     return matrix
 
 
-def _derivative(recipe: Recipe, n_inside: int, now: str, nodes: Nodes) -> str:
-    """Savitzky-Golay on blocks: a block of outputs is its channels and the next block's, times two small matrices."""
-    if not recipe.derivative:
-        return now
+def _derivative(recipe: Recipe, n_inside: int, now: str, scale: float, nodes: Nodes) -> str:
+    """scale times Savitzky-Golay: one product, or, where channels are many, on blocks.
+
+    A block of outputs is its channels and the next block's, times two small matrices.
+    """
+    if n_inside <= DENSE or not recipe.derivative:
+        if not recipe.derivative and scale == 1.0:
+            return now
+        if not recipe.derivative:
+            return _times(now, scale, nodes)
+        return nodes.add("MatMul", [now, nodes.constant("filter", scale * _filter(recipe, n_inside).T)], "derivative")
     width, n_out = recipe.width, n_inside - recipe.width + 1
     n_blocks = -(-n_inside // BLOCK) + 1
     toeplitz = np.zeros((2 * BLOCK, BLOCK))
     for k in range(BLOCK):
-        toeplitz[k: k + width, k] = _kernel(recipe)
+        toeplitz[k: k + width, k] = scale * _kernel(recipe)
     pads = np.array([0, 0, 0, n_blocks * BLOCK - n_inside])
     padded = nodes.add("Pad", [now, nodes.constant("pads", pads)], "padded")
     blocks = nodes.add("Reshape", [padded, nodes.constant("blocks_shape", np.array([n_blocks, BLOCK]))], "blocks")
@@ -172,35 +181,41 @@ def _derivative(recipe: Recipe, n_inside: int, now: str, nodes: Nodes) -> str:
     return nodes.cut(nodes.add("Reshape", [both, whole], "filtered_row"), "derivative", 0, n_out, axis=1)
 
 
-def _residual(loadings: FloatArray, x_mean: FloatArray, treated: str, t: str, nodes: Nodes) -> None:
-    """Q = |x - x_mean - t P'|^2."""
-    explained = nodes.add("MatMul", [t, nodes.constant("loadings", loadings.T)], "explained")
-    centred = nodes.add("Sub", [treated, nodes.row("x_mean", x_mean)], "centred")
-    residual = nodes.add("Sub", [centred, explained], "residual")
+def _times(now: str, scale: float, nodes: Nodes) -> str:
+    return nodes.add("Mul", [now, nodes.row("scale", np.array([scale]))], "treated")
+
+
+def _residual(row: str, t: str, loadings: FloatArray, x_mean: FloatArray, nodes: Nodes) -> None:
+    """Q = |x - x_mean - t P'|^2 with x the pre-treated row."""
+    explained = nodes.add("Gemm", [t, nodes.constant("loadings", -loadings), row], "unexplained")
+    residual = nodes.add("Sub", [explained, nodes.row("x_mean", x_mean)], "residual")
     nodes.add("ReduceSumSquare", [residual], "q", axes=[1], keepdims=1)
 
 
-def _squared_distances(made: Calibration, member: Fitted, scaled: str, nodes: Nodes) -> str:
-    """Squared distances [1, n] to the calibration samples, as differences: no digits are lost near a sample."""
-    known = _scores(made, member) / _score_sd(made, member)
-    apart = nodes.add("Sub", [scaled, nodes.constant("known", known)], "apart")
-    squares = nodes.add("ReduceSumSquare", [apart], "squares", axes=[1], keepdims=0)
-    return nodes.add("Unsqueeze", [squares, nodes.constant("front", np.array([0]))], "squared_distances")
+def _dense_residual(source: str, matrix: FloatArray, offset: FloatArray, nodes: Nodes) -> None:
+    """The same, derivative and model folded into one matrix."""
+    product = nodes.add("MatMul", [source, nodes.constant("residual_matrix", matrix)], "residual_raw")
+    residual = nodes.add("Sub", [product, nodes.row("residual_offset", offset)], "residual")
+    nodes.add("ReduceSumSquare", [residual], "q", axes=[1], keepdims=1)
 
 
-def _kernel_value(kernel: KernelOnScores, scaled: str, squared: str, nodes: Nodes) -> str:
-    """y_mean + y_sd (sum_i alpha_i k(t, t_i)), the linear part of k folded into one row of weights."""
+def _kernel_value(kernel: KernelOnScores, t: str, known: str, nodes: Nodes) -> str:
+    """y_mean + y_sd (sum_i alpha_i k(t, t_i)), the linear part of k folded into one row of weights.
+
+    Distances are sums of squared differences, not a difference of squares: no digits are lost near a sample.
+    """
     process = kernel.process_
     curved, straight = process.kernel_.k1.k1, process.kernel_.k1.k2
     amplitude, length = curved.k1.constant_value, curved.k2.length_scale
     y_sd, y_mean = float(process._y_train_std), float(process._y_train_mean)
-    exponent = nodes.add("Mul", [squared, nodes.row("inverse_length", np.array([-0.5 / length**2]))], "exponent")
+    apart = nodes.add("Sub", [t, known], "kernel_apart")
+    squares = nodes.add("ReduceSumSquare", [apart], "squares", axes=[1], keepdims=1)
+    exponent = nodes.add("Mul", [squares, nodes.row("inverse_length", np.array([-0.5 / length**2]))], "exponent")
     likeness = nodes.add("Exp", [exponent], "likeness")
-    bent = nodes.add("MatMul", [likeness, nodes.constant("alpha", y_sd * amplitude * process.alpha_[:, None])], "bent")
+    bent = nodes.add("MatMul", [nodes.row("alpha", y_sd * amplitude * process.alpha_), likeness], "bent")
     weights = y_sd * straight.k1.constant_value * (process.X_train_.T @ process.alpha_)
-    line = nodes.add("MatMul", [scaled, nodes.constant("straight", weights[:, None])], "line")
-    return nodes.add("Add", [nodes.add("Add", [bent, line], "above_mean"), nodes.row("y_mean", np.array([y_mean]))],
-                     "kernel_value")
+    line = nodes.add("MatMul", [t, nodes.constant("straight", weights[:, None])], "line")
+    return nodes.add("Sum", [bent, line, nodes.row("y_mean", np.array([y_mean]))], nodes.value)
 
 
 def _treated(made: Calibration, member: Fitted) -> FloatArray:

@@ -18,6 +18,7 @@ class Nodes:
         self.prefix = prefix
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.value = "value"  # what the node that predicts calls its output
 
     def prefixed(self, prefix: str) -> Nodes:
         """The same growing graph under another prefix."""
