@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from soft_sensors.bundle import load_bundle
 from soft_sensors.console import InputError
@@ -63,13 +63,13 @@ def show_models(folder: Path, registry: Registry | None) -> None:
 
 
 def _show_registry(registry: Registry) -> None:
-    table = Table("model", "bundle", "state", "slot", "valid until", "bias (bound)", "author", "approver")
+    table = Table(*(Column(name, no_wrap=True) for name in ("model", "bundle", "state", "expires", "bias (bound)")))
     for entry in registry.entries.values():
         slots = registry.slots.get(entry.model)
         held = [name for name in ("standby", "challenger") if slots and getattr(slots, name) == entry.bundle]
         table.add_row(
-            entry.model, entry.bundle[:12], entry.state.value, ", ".join(held), text_of(entry.criteria.valid_until_s),
-            f"{entry.bias:+g} (±{entry.criteria.max_bias:g})", entry.author, entry.approver or "-",
+            entry.model, entry.bundle[:12], ", ".join([entry.state.value, *held]),
+            text_of(entry.criteria.valid_until_s)[:10], f"{entry.bias:+g} (±{entry.criteria.max_bias:g})",
         )  # fmt: skip
     Console().print(table)
 
