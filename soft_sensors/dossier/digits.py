@@ -26,6 +26,12 @@ def signed(value: float, places: int) -> str:
     return f"+{text}" if math.isfinite(value) and float(text.replace("−", "-")) > 0 else text
 
 
+def p_said(value: float) -> str:
+    """A probability inside a sentence: p = 0.87, or p < 0.001."""
+    said = p_value(value)
+    return f"p {said}" if said.startswith("<") else f"p = {said}"
+
+
 def p_value(value: float) -> str:
     """A probability as it is printed in a report."""
     if not math.isfinite(value):

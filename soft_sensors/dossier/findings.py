@@ -149,7 +149,7 @@ def _criteria(
                          _meets(value <= limit), section)
 
     def least(name: str, key: str, value: float, section: int) -> Criterion:
-        return Criterion(name, f"at least {plan.number(key):g}", f"{value:.4g}",
+        return Criterion(name, f"at least {plan.number(key):g}", f"{value:.4g}".replace("-", "−"),
                          _meets(value >= plan.number(key)), section)
 
     def between(name: str, low_key: str, high_key: str, value: float, of: str) -> Criterion:

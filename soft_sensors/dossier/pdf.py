@@ -25,6 +25,7 @@ from reportlab.platypus import (  # type: ignore[import-untyped]
     PageBreak,
     PageTemplate,
     Spacer,
+    TableStyle,
 )
 from reportlab.platypus import Paragraph as Text
 from reportlab.platypus import Table as Grid
@@ -88,7 +89,8 @@ def pdf(document: Document) -> bytes:
 
 def _set(document: Document, pages: int) -> tuple[bytes, int]:
     whole = BytesIO()
-    template = BaseDocTemplate(whole, pagesize=A4, invariant=1, title=document.title, author="",
+    # Without its first font named, each page would begin in one that is not embedded.
+    template = BaseDocTemplate(whole, pagesize=A4, initialFontName=SANS, invariant=1, title=document.title, author="",
                                subject=document.subtitle, leftMargin=SIDE, rightMargin=SIDE, topMargin=TOP,
                                bottomMargin=FOOT)
     frame = Frame(SIDE, FOOT, WIDTH, A4[1] - TOP - FOOT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
@@ -129,6 +131,7 @@ def _noting(template: Any) -> Callable[[Any], None]:
 
 def _story(document: Document) -> list[Any]:
     contents = TableOfContents(levelStyles=[CONTENTS], dotsMinLevel=0)
+    contents.tableStyle = TableStyle([*contents.tableStyle.getCommands(), _FONT])
     story: list[Any] = [Spacer(1, 30 * mm), Text(escape(document.subtitle), SMALL), Text(escape(document.title), TITLE),
                         _facts(document.facts), Spacer(1, 14 * mm), Text("Contents", H2), contents, PageBreak()]
     for section in document.sections:
@@ -170,7 +173,7 @@ def _block(block: Block) -> list[Any]:
         case Note(text, outcome):
             return [_note(text, outcome), Spacer(1, 7)]
         case Facts():
-            return [_facts(block), Spacer(1, 7)]
+            return [[_facts(block), Spacer(1, 7)]]
         case Table():
             return [Text(escape(block.caption), ABOVE), _table(block), Spacer(1, 9)]
         case Figure(caption, picture):
@@ -180,7 +183,8 @@ def _block(block: Block) -> list[Any]:
 def _note(text: str, outcome: Outcome | None) -> Any:
     edge, ground = OUTCOMES[outcome] if outcome else ("#5a6269", "#f4f6f8")
     box = Grid([[Text(escape(text), BODY)]], colWidths=[WIDTH])
-    box.setStyle([("BACKGROUND", (0, 0), (-1, -1), colors.HexColor(ground)), ("LEFTPADDING", (0, 0), (-1, -1), 9),
+    box.setStyle([_FONT, ("BACKGROUND", (0, 0), (-1, -1), colors.HexColor(ground)),
+                  ("LEFTPADDING", (0, 0), (-1, -1), 9),
                   ("LINEBEFORE", (0, 0), (0, -1), 3, colors.HexColor(edge)), ("TOPPADDING", (0, 0), (-1, -1), 6),
                   ("BOTTOMPADDING", (0, 0), (-1, -1), 1)])
     return box
@@ -204,7 +208,8 @@ def _table(table: Table) -> Any:
     return grid
 
 
-_LINES = [("LINEBELOW", (0, 0), (-1, -1), 0.4, LINE), ("LEFTPADDING", (0, 0), (-1, -1), 3),
+_FONT = ("FONTNAME", (0, 0), (-1, -1), SANS)  # a grid sets its own first font: no other than an embedded one
+_LINES = [_FONT, ("LINEBELOW", (0, 0), (-1, -1), 0.4, LINE), ("LEFTPADDING", (0, 0), (-1, -1), 3),
           ("RIGHTPADDING", (0, 0), (-1, -1), 3), ("TOPPADDING", (0, 0), (-1, -1), 2.5),
           ("BOTTOMPADDING", (0, 0), (-1, -1), 2.5)]  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from soft_sensors.card import AMOUNT_VIA_MASS, Card
 from soft_sensors.dossier import figures
-from soft_sensors.dossier.digits import p_value
+from soft_sensors.dossier.digits import fixed, p_said
 from soft_sensors.dossier.document import Block, Facts, Figure, Note, Paragraph, Subheading, Table
 from soft_sensors.dossier.findings import Findings
 from soft_sensors.dossier.material import Material
@@ -50,7 +50,7 @@ def pretreatment(m: Material, _: Findings) -> Content:
     best = {name: float(np.min(curve)) * m.scale for name, curve in e.curves.items()}
     used = {member.rpartition(",")[0]: member.rpartition(",")[2].strip() for member in card.averaged}
     used.setdefault(card.pretreatment, str(card.n_latent))
-    rows = tuple((name, m.result(value), f"yes, {used[name]} latent variables" if name in used else "")
+    rows = tuple((name, m.result(value), f"yes, size {used[name]}" if name in used else "")
                  for place, (name, value) in enumerate(sorted(best.items(), key=lambda item: item[1]))
                  if place < BEST or name in used)
     return (
@@ -130,7 +130,7 @@ def _merit(m: Material, f: Findings) -> Table:
             row("Null model: mean alone", "", *sized([m.card.rmsecv_null]), m.result(_null(m))),
             row("Bias", *(m.change(float(v.mean()) * m.scale) for v in (fit, nested)), m.change(s.bias)),
             row("SEP", *(m.result(float(v.std(ddof=1)) * m.scale) for v in (fit, nested)), m.result(s.sep)),
-            row("R²", *(f"{1 - float(v @ v) / spread:.4f}" for v in (fit, nested)), f"{s.r2:.4f}"),
+            row("R²", *(fixed(1 - float(v @ v) / spread, 4) for v in (fit, nested)), fixed(s.r2, 4)),
             row("Coverage of the 90 % interval", "", f"{100 * inside:.0f} %", f"{100 * s.coverage_90:.0f} %"),
         ), (0.31, 0.20, 0.25, 0.24), (1, 2, 3),
     )  # fmt: skip
@@ -148,14 +148,14 @@ def _bias_text(m: Material, judged: Performance) -> str:
     s = judged.score
     verdict = "differs from zero" if judged.p_bias < 0.05 else "does not differ from zero"
     return (f"Bias {m.change(s.bias)} ± {m.result(judged.bias_half)} {m.unit} (95 %); by the two-sided t-test it "
-            f"{verdict} at the 5 % level (p = {p_value(judged.p_bias)}, {s.n} samples).")
+            f"{verdict} at the 5 % level ({p_said(judged.p_bias)}, {s.n} samples).")
 
 
 def _both(m: Material, f: Findings) -> Table:
     rows = []
     for name, found in (("without", f.judged), ("with", f.everything)):
         s = found.score
-        rows.append((name, str(s.n), m.result(s.rmsep), m.change(s.bias), m.result(s.sep), f"{s.r2:.4f}",
+        rows.append((name, str(s.n), m.result(s.rmsep), m.change(s.bias), m.result(s.sep), fixed(s.r2, 4),
                      f"{100 * s.coverage_90:.0f} %"))
     return Table("Results without and with the samples set aside (reasons under heading 14).",
                  ("Samples set aside", "n", "RMSEP", "Bias", "SEP", "R²", "Coverage"), tuple(rows),

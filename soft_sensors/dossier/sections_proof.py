@@ -10,7 +10,7 @@ from scipy import stats
 from soft_sensors.card import AMOUNT_VIA_MASS
 from soft_sensors.dossier import figures
 from soft_sensors.dossier.campaign import campaign_blocks
-from soft_sensors.dossier.digits import fixed, p_value, signed
+from soft_sensors.dossier.digits import fixed, p_said, p_value, signed
 from soft_sensors.dossier.document import Block, Facts, Figure, Note, Paragraph, Subheading, Table
 from soft_sensors.dossier.findings import Findings
 from soft_sensors.dossier.material import Material
@@ -18,6 +18,8 @@ from soft_sensors.dossier.performance import levels
 from soft_sensors.dossier.sections_purpose import Content, shown
 from soft_sensors.signals import Quality
 from soft_sensors.validate import window
+
+LISTED = 20  # spectra that are not good
 
 
 def specificity(m: Material, f: Findings) -> Content:
@@ -39,7 +41,7 @@ def precision(m: Material, f: Findings) -> Content:
     line, p = f.judged.line, m.plan
     bent = math.isfinite(line.p_quadratic) and line.p_quadratic < 0.05
     curve = ("A quadratic term is significant at the 5 % level" if bent else
-             "A quadratic term is not significant at the 5 % level") + f" (p = {p_value(line.p_quadratic)})."
+             "A quadratic term is not significant at the 5 % level") + f" ({p_said(line.p_quadratic)})."
     rows = []
     for level in levels(m.test):
         recovery = f"{100 * (1 + level.bias / level.mean):.1f} %" if level.mean > 0 else ""
@@ -49,7 +51,7 @@ def precision(m: Material, f: Findings) -> Content:
         Subheading("Linearity and range"),
         Paragraph(f"Predicted against reference over {levels(m.test)[0].low:.4g} to {levels(m.test)[-1].high:.4g} "
                   f"{m.unit}: slope {line.slope:.3f} ({line.slope_low:.3f} to {line.slope_high:.3f}), R² "
-                  f"{f.judged.score.r2:.4f}. {curve} The range asked for is {p.number('target.range_low'):g} to "
+                  f"{fixed(f.judged.score.r2, 4)}. {curve} The range asked for is {p.number('target.range_low'):g} to "
                   f"{p.number('target.range_high'):g} {m.unit}."),
         Subheading("Accuracy and precision over the range"),
         Table(f"Test samples by level of the reference, in {m.unit}. SD: standard deviation of the differences, which "
@@ -97,7 +99,8 @@ def limits(m: Material, _: Findings) -> Content:
                   f"{counts[Quality.UNCERTAIN]} uncertain and {counts[Quality.BAD]} bad."),
     ]  # fmt: skip
     if reasons:
-        blocks.append(Table("Test spectra that are not good.", ("Sample", "Quality", "Reason"), reasons[:20],
+        some = f", the first {LISTED} of {len(reasons)}" if len(reasons) > LISTED else ""
+        blocks.append(Table(f"Test spectra that are not good{some}.", ("Sample", "Quality", "Reason"), reasons[:LISTED],
                             (0.2, 0.16, 0.64)))
     return tuple(blocks), m.source("plan", "card.toml", "calibration.npz", "spectra")
 

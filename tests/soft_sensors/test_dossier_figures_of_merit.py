@@ -14,7 +14,7 @@ from scipy import stats
 from soft_sensors.bundle import Bundle
 from soft_sensors.calibrate.fit import Calibration
 from soft_sensors.dossier import sensitivity
-from soft_sensors.dossier.digits import fixed, p_value, places_for, signed
+from soft_sensors.dossier.digits import fixed, p_said, p_value, places_for, signed
 from soft_sensors.dossier.findings import Findings, find
 from soft_sensors.dossier.headings import UnsupportedError
 from soft_sensors.dossier.history import read_history
@@ -155,6 +155,7 @@ def test_numbers_are_printed_with_the_digits_they_are_worth() -> None:
     assert (fixed(2.103, 2), fixed(-0.5, 2), fixed(-1e-14, 2), fixed(math.nan, 2)) == ("2.10", "−0.50", "0.00", "–")
     assert (signed(0.06, 2), signed(-0.06, 2), signed(1e-9, 2)) == ("+0.06", "−0.06", "0.00")
     assert (p_value(0.0004), p_value(0.0042), p_value(0.87)) == ("< 0.001", "0.004", "0.87")
+    assert (p_said(0.0004), p_said(0.87)) == ("p < 0.001", "p = 0.87")
 
 
 def test_the_signed_history_of_the_bundle_is_told(bundle: Bundle, tmp_path: Path) -> None:
