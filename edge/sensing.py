@@ -14,7 +14,8 @@ from edge.acquire.licence import UNGOVERNED
 from edge.line import Line
 from edge.signals import Licence, Sample
 from soft_sensors.bundle import Bundle
-from soft_sensors.estimate import estimate
+from soft_sensors.card import Card
+from soft_sensors.estimate import conclude, estimate
 from soft_sensors.signals import Estimate, Quality, Spectrum
 from soft_sensors.validate import Previous, validate
 
@@ -51,7 +52,7 @@ def sense(line: Line, before: Sensed, sample: Sample) -> tuple[Sensed, bool]:
         current, seen = _estimate(line, bundle, spectrum, prior, scan.time_s)
         shadowing = None if challenger is None else line.sensors.get(challenger)
         shadow = None if shadowing is None else _estimate(line, shadowing, spectrum, prior, scan.time_s)[0]
-        current = _biased(current, model[1])
+        current = _biased(bundle.card, current, model[1])
         return Sensed(seen if new else before.seen, prior, model, current, shadow, challenger), new
     if last is not None and last.quality is not Quality.BAD:
         age_s, limit_s = scan.time_s - last.time_s, line.config.analyser.max_age_s
@@ -111,11 +112,16 @@ def _estimate(
     return estimate(bundle, spectrum, verdict), seen
 
 
-def _biased(found: Estimate, bias: float) -> Estimate:
+def _biased(card: Card, found: Estimate, bias: float) -> Estimate:
+    """Shifted as a whole, and concluded from anew: the limits that it is held against do not shift with it."""
     if bias == 0.0 or not math.isfinite(found.value):
         return found
     said = "; ".join(r for r in (found.reason, f"bias {bias:+.4g} applied") if r)
-    return replace(found, value=found.value + bias, lower=found.lower + bias, upper=found.upper + bias, reason=said)
+    value, lower, upper = found.value + bias, found.lower + bias, found.upper + bias
+    outcome, undecided = conclude(card, lower, value, upper, found.quality)
+    return replace(
+        found, value=value, lower=lower, upper=upper, reason=said, outcome=outcome, undecided=undecided
+    )  # fmt: skip
 
 
 def _day(time_s: float) -> str:

@@ -21,6 +21,7 @@ from edge.record.shadow import write_shadow
 from edge.service import start_body
 from edge.signals import Sample
 from soft_sensors.errors import RegistryError
+from soft_sensors.estimate import conclude
 from soft_sensors.registry.entries import Role
 from soft_sensors.registry.evidence import figures_of, read_pairs
 from soft_sensors.registry.log import read_registry
@@ -85,6 +86,9 @@ def test_the_old_models_estimate_is_replaced_even_without_a_new_spectrum(office:
     assert shifted.estimate.lower == once.estimate.lower + 0.25
     assert shifted.estimate.upper == once.estimate.upper + 0.25
     assert "bias +0.25 applied" in shifted.estimate.reason
+    moved = shifted.estimate
+    concluded = conclude(stand.line.sensor.card, moved.lower, moved.value, moved.upper, moved.quality)
+    assert (moved.outcome, moved.undecided) == concluded
     assert shifted.estimate.quality == once.estimate.quality
 
 
