@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +14,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from soft_sensors.bundle import CARD, HASHES, PARTS, combined_hash, load_bundle
 from soft_sensors.commands import sensor
 from soft_sensors.registry.entries import State, standing
+from soft_sensors.registry.evidence import COLUMNS
 from soft_sensors.registry.log import read_registry
 
 ROLES = {"owner": (), "ada": ("author",), "eve": ("verifier",), "paul": ("approver",)}
@@ -165,3 +170,47 @@ def test_wrong_places_are_one_line(site: Site, bundle_path: Path, tmp_path: Path
     unknown = run("verify", bundle_path, *site.by("eve"), code=2)
     assert "also give" in unknown.stderr
     assert "no challenger in shadow" in run("promote", "m", "--evidence", "x.csv", *site.by("paul"), code=2).stderr
+
+
+def another(bundle: Path, out: Path) -> Path:
+    """The same model with one line of its card changed, and hashes that agree: another, intact bundle."""
+    shutil.copytree(bundle, out)
+    text = (out / CARD).read_text()
+    (out / CARD).write_text(re.sub(r"^refuse_factor = .*$", "refuse_factor = 7.5", text, count=1, flags=re.M))
+    hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in PARTS}
+    kept = [line for line in (out / HASHES).read_text().splitlines() if "calibration" in line]
+    lines = [f'"{name}" = "{digest}"' for name, digest in hashes.items()]
+    (out / HASHES).write_text("\n".join([*lines, *kept, f'bundle = "{combined_hash(hashes)}"', ""]))
+    return out
+
+
+@pytest.mark.parametrize(("error", "code", "state"), [(0.1, 0, State.EFFECTIVE), (0.9, 1, State.VERIFIED)])
+def test_a_challenger_is_promoted_by_the_declared_evidence_or_not(
+    site: Site, bundle_path: Path, test_set: list[object], error: float, code: int, state: State
+) -> None:
+    first, second = bundle_path, another(bundle_path, site.folder / "second")
+    for bundle in (first, second):
+        run("register", bundle, *REGISTER, "--reason", "r", *site.by("ada"))
+        run("verify", bundle, *test_set, *site.by("eve"))
+    run("approve", first, "--reason", "r", *site.by("paul"))
+    run("activate", first, "--reason", "r", *site.by("paul"))
+    trial = ["--min-results", 2, "--max-ratio", 0.5, "--min-coverage", 0.9, "--reason", "r"]
+    run("shadow", second, *trial, *site.by("paul"))
+    champion, challenger = (load_bundle(b).bundle_hash for b in (first, second))
+    since_s = read_registry(site.registry).events[-1].time_s
+    evidence = site.folder / "shadow.csv"
+
+    def pairs(times: list[float]) -> None:
+        rows = [[at, 10.0, champion, 10.5, challenger, 10.0 + error, 9.0, 11.0, "good"] for at in times]
+        evidence.write_text("\n".join([",".join(COLUMNS), *(",".join(map(str, row)) for row in rows), ""]))
+
+    promote = ["promote", "m", "--evidence", evidence, *site.by("paul")]
+    pairs([since_s - 10.0, since_s - 5.0, since_s + 5.0])
+    assert "NOT YET: 1 of 2" in run(*promote, code=1).stderr
+    assert read_registry(site.registry).events[-1].action == "challenge", "nothing is decided, nothing is signed"
+    pairs([since_s + 5.0, since_s + 10.0, since_s + 15.0])
+    run(*promote, code=code)
+    registry = read_registry(site.registry)
+    assert registry.entries[challenger].state is state
+    assert registry.slots["m"].challenger is None
+    assert registry.events[-1].action == ("decline" if code else "promote")
