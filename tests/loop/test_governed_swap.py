@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from governed_hand import LINE_FILE, SHIPPED, Office, Stand, moves, variant
 
 from control.signals import Mode
@@ -14,10 +15,10 @@ from edge.cycle import think
 from edge.errors import ConfigError
 from edge.line import compose_config
 from edge.record.canonical import decode, encode
+from edge.record.commands import shadow
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder, pack_folder, unpack_folder
 from edge.record.replay import replay_journal
-from edge.record.shadow import write_shadow
 from edge.service import start_body
 from edge.signals import Sample
 from soft_sensors.errors import RegistryError
@@ -133,7 +134,9 @@ def test_a_journals_shadow_estimates_decide_a_trial(office: Office, tmp_path: Pa
     stand, journal = recorded(office, tmp_path / "journal.sqlite")
     with journal:
         stand.run(800)
-        assert write_shadow(journal, tmp_path / "shadow.csv") == 3
+    made = CliRunner().invoke(shadow, [str(tmp_path / "journal.sqlite"), "--out", str(tmp_path / "shadow.csv")])
+    assert made.exit_code == 0, made.output
+    assert made.output.startswith("3 laboratory results")
     trial = registry.entries[challenger].trial
     assert trial is not None
     figures = figures_of(read_pairs(tmp_path / "shadow.csv"), trial, champion, challenger)
