@@ -136,7 +136,7 @@ def test_a_journals_shadow_estimates_decide_a_trial(office: Office, tmp_path: Pa
         stand.run(800)
     made = CliRunner().invoke(shadow, [str(tmp_path / "journal.sqlite"), "--out", str(tmp_path / "shadow.csv")])
     assert made.exit_code == 0, made.output
-    assert made.output.startswith("3 laboratory results")
+    assert "3 laboratory results" in made.output
     trial = registry.entries[challenger].trial
     assert trial is not None
     figures = figures_of(read_pairs(tmp_path / "shadow.csv"), trial, champion, challenger)
