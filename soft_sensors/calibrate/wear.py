@@ -15,7 +15,7 @@ from soft_sensors.calibrate import pls1
 from soft_sensors.calibrate.pretreatment import Recipe, treat
 from soft_sensors.signals import FloatArray
 
-SIZE = 0.01  # our choice: 1 % of the mean level, for offset, tilt, curvature, a slow wave, and of the gain
+SIZE = 0.03  # our choice: 3 % of the mean level, for offset, tilt, curvature, a slow wave, and of the gain
 SHIFT = 0.1  # channels, our choice
 
 
