@@ -14,16 +14,21 @@ from soft_sensors.calibrate.fit import calibrate as fit
 from soft_sensors.calibrate.folds import by_group, by_order
 from soft_sensors.calibrate.package import check_free, write_bundle
 from soft_sensors.calibrate.quarantine import overlap
-from soft_sensors.card import AMOUNT_VIA_MASS, CONCENTRATION
+from soft_sensors.card import AMOUNT_VIA_MASS, CONCENTRATION, Block
 from soft_sensors.console import FILE, InputError, one_line, progress
 from soft_sensors.inputs import NAMED, joined_tables, labels_of, name_samples, numbers
-from soft_sensors.options import reference_options, spectra_option
+from soft_sensors.options import reference_options, second_block, spectra_option
 from soft_sensors.read import read_spectra
+from soft_sensors.read.blocks import SEPARATOR
+from soft_sensors.read.tables import SpectraTable
 from soft_sensors.show import show_card
 
 
 @click.command()
 @spectra_option
+@second_block
+@click.option("--with-axis-unit", type=click.Choice(["nm", "cm-1"]), default="cm-1", show_default=True,
+              help="Axis unit of the second instrument.")
 @reference_options
 @click.option("--out", type=FILE, required=True, metavar="BUNDLE", help="Folder to write the bundle to.")
 @click.option("--axis-unit", type=click.Choice(["nm", "cm-1"]), default="nm", show_default=True)
@@ -41,7 +46,8 @@ from soft_sensors.show import show_card
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the folds where groups are many.")
 @one_line
 def calibrate(
-    spectra: Path, reference: Path, target: str, group: str | None, mass: str | None, out: Path, axis_unit: str,
+    spectra: Path, second: Path | None, with_axis_unit: str, reference: Path, target: str, group: str | None,
+    mass: str | None, out: Path, axis_unit: str,
     axis_range: tuple[float, float] | None, unit: str, name: str | None, input_type: str, refuse_factor: float,
     accept: tuple[float, float] | None, test_spectra: Path | None, seed: int,
 ) -> None:
@@ -53,9 +59,13 @@ def calibrate(
     """
     if accept is not None and not accept[0] < accept[1]:
         raise InputError(f"--accept {accept[0]:g} {accept[1]:g}: the low limit comes first")
+    if second is not None:
+        if axis_range is not None:
+            raise InputError("--range names one axis; with --with each block's own quiet part is used: leave it away")
+        axis_unit = f"{axis_unit}{SEPARATOR}{with_axis_unit}"
     check_free(out)
     with progress("reading") as say:
-        table, references, rows = joined_tables(spectra, reference, target, mass, group)
+        table, references, rows = joined_tables(spectra, reference, target, mass, group, second)
         if table.axis_unit not in ("", axis_unit):
             raise InputError(f"{spectra}: its axis is in {table.axis_unit}, not {axis_unit}: give --axis-unit")
         y, per = numbers(references, rows, target), 1.0
@@ -78,7 +88,7 @@ def calibrate(
             name=name or out.resolve().name, cqa=target, unit=unit if mass is None else f"{unit} per {mass}".strip(),
             axis_unit=axis_unit, axis_range=axis_range,
             target=CONCENTRATION if mass is None else AMOUNT_VIA_MASS, input_type=input_type,
-            refuse_factor=refuse_factor, seed=seed,
+            refuse_factor=refuse_factor, seed=seed, blocks=_blocks(table, spectra, second, axis_unit),
             accept=() if accept is None else (accept[0] / per, accept[1] / per)), say)
         say("writing bundle and report")
         bundle = write_bundle(made, out)
@@ -86,6 +96,15 @@ def calibrate(
         _keep_apart(out, test_spectra)
     show_card(bundle)
     click.echo(f"report: {out / 'report.html'}")
+
+
+def _blocks(table: SpectraTable, first: Path, second: Path | None, axis_unit: str) -> tuple[Block, ...]:
+    """The blocks of joined spectra, named after their files."""
+    if second is None:
+        return ()
+    units = axis_unit.split(SEPARATOR)
+    return tuple(Block(file.stem, unit, size)
+                 for file, unit, size in zip((first, second), units, table.blocks, strict=True))
 
 
 def _keep_apart(out: Path, test_spectra: Path) -> None:

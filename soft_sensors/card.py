@@ -26,6 +26,15 @@ class Excluded:
 
 
 @dataclass(frozen=True)
+class Block:
+    """One instrument's run of channels in a joined spectrum; blocks follow each other in order."""
+
+    name: str
+    axis_unit: str
+    n_channels: int
+
+
+@dataclass(frozen=True)
 class Transfer:
     """How a model came to its instrument: from which bundle, by which map, learnt from which samples.
 
@@ -56,6 +65,7 @@ class Card:
     several; the first is the one of pretreatment and n_latent, which gives T2 and Q. family: PLS, a kernel on PLS
     scores, or a wrapped network; tried: what cross-validation compared. distance_limit: of the distance to the nearest
     calibration sample, in standardised scores. accept: low, high of the acceptance limits in unit, or empty.
+    blocks: of a spectrum that is joined from several instruments, whose axes follow each other; empty: there is one.
     skill: 1 - (rmsecv / rmsecv_null)^2, over the mean of the other samples; <= 0 means no evidence.
     """
 
@@ -97,6 +107,7 @@ class Card:
     distance_limit: float = float("inf")
     tried: tuple[str, ...] = ()
     accept: tuple[float, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
 
 def read_card(text: str, where: str) -> Card:
@@ -117,12 +128,13 @@ def read_card(text: str, where: str) -> Card:
 def _card(table: Mapping[str, Any], where: str) -> Card:
     try:
         left_out = tuple(Excluded(str(e["sample_id"]), str(e["reason"])) for e in table.get("excluded", ()))
-        special = ("axis", "excluded", "transfer", "averaged", "tried", "accept")
+        special = ("axis", "excluded", "transfer", "averaged", "tried", "accept", "blocks")
         plain = {key: value for key, value in table.items() if key not in special}
         moved = table.get("transfer")
         transfer = None if moved is None else Transfer(**{**moved, "pairs": tuple(map(str, moved["pairs"]))})
         return Card(axis=np.array(table["axis"], dtype=np.float64), excluded=left_out, transfer=transfer,
                     averaged=tuple(map(str, table.get("averaged", ()))), tried=tuple(map(str, table.get("tried", ()))),
-                    accept=tuple(map(float, table.get("accept", ()))), **plain)
+                    accept=tuple(map(float, table.get("accept", ()))),
+                    blocks=tuple(Block(**block) for block in table.get("blocks", ())), **plain)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{where}: {error}; make the bundle again") from error

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soft_sensors.errors import TableError
-from soft_sensors.read import read_reference, read_spectra
+from soft_sensors.read import read_reference
+from soft_sensors.read.blocks import read_one_or_two
 from soft_sensors.read.join import Joined, join
 from soft_sensors.read.tables import ReferenceTable, SpectraTable
 from soft_sensors.signals import FloatArray
@@ -19,9 +20,11 @@ NAMED = 20  # unmatched samples are named up to this many
 
 
 def joined_tables(
-    spectra: Path, reference: Path, target: str, mass: str | None, group: str | None
+    spectra: Path, reference: Path, target: str, mass: str | None, group: str | None, second: Path | None = None
 ) -> tuple[SpectraTable, ReferenceTable, Joined]:
-    """Both tables and their common rows; who met nobody is named on stderr.
+    """Spectra (of two instruments, joined, where a second file is given), references and their common rows.
+
+    Who met nobody is named on stderr.
 
     TableError when a column is unknown or no row is common.
     """
@@ -29,13 +32,20 @@ def joined_tables(
     for column in (target, mass, group):
         if column is not None:
             references.labels(column)
-    table = read_spectra(spectra)
+    table = spectra_of(spectra, second)
     rows = join(table, references)
     name_samples(f"in {spectra} but not in {reference}", rows.only_spectra)
     name_samples(f"in {reference} but not in {spectra}", rows.only_reference)
     if rows.spectrum_rows.size == 0:
         raise TableError(f"no sample_id is both in {spectra} and in {reference}; they are joined on sample_id")
     return table, references, rows
+
+
+def spectra_of(first: Path, second: Path | None) -> SpectraTable:
+    """The spectra of one file or, joined, of two; samples that are in one only are named on stderr."""
+    table, alone = read_one_or_two(first, second)
+    name_samples(f"in one of {first} and {second} only", alone)
+    return table
 
 
 def name_samples(what: str, sample_ids: Sequence[str]) -> None:

@@ -18,6 +18,12 @@ def spectra_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--spectra", type=FILE, required=True, help="Spectra, .csv or .parquet.")(command)
 
 
+def second_block(command: Callable[P, R]) -> Callable[P, R]:
+    """--with."""
+    return click.option("--with", "second", type=FILE, metavar="B.csv",
+                        help="The same samples on a second instrument, for a model on both.")(command)
+
+
 def reference_options(command: Callable[P, R]) -> Callable[P, R]:
     """--reference, --target, --group and --mass."""
     for option in (

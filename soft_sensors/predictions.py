@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
+
 from soft_sensors.bundle import Bundle
 from soft_sensors.card import AMOUNT_VIA_MASS
 from soft_sensors.errors import TableError
 from soft_sensors.estimate import SIGMAS_90, estimate
 from soft_sensors.read.tables import SpectraTable
-from soft_sensors.signals import FloatArray, Quality, Spectrum
+from soft_sensors.signals import FloatArray, Outcome, Quality, Spectrum
 from soft_sensors.validate import Previous, axis_fault, validate
 
 
@@ -21,7 +23,8 @@ from soft_sensors.validate import Previous, axis_fault, validate
 class Prediction:
     """One row of the predictions file; value, lower, upper in the target's unit, NaN where there is no number.
 
-    A spectrum that T2 or Q refuses keeps its number, marked bad, so that the refusal can be judged.
+    A spectrum that T2 or Q refuses keeps its number, marked bad, so that the refusal can be judged. distance: to the
+    nearest calibration sample; outcome and what is short: see Outcome (per unit of mass where there is one).
     """
 
     sample_id: str
@@ -32,6 +35,9 @@ class Prediction:
     q: float
     quality: str
     reason: str
+    distance: float = math.nan
+    outcome: str = Outcome.UNDECIDED.value
+    undecided: str = ""
 
 
 def predict(
@@ -43,6 +49,9 @@ def predict(
     deviation of the weighing beyond what the calibration's references already hold. TableError on a wrong axis.
     """
     card = bundle.card
+    if tuple(block.n_channels for block in card.blocks) != spectra.blocks:
+        wanted = "two instruments: --spectra A --with B" if card.blocks else "one instrument: leave --with away"
+        raise TableError(f"the model {card.name!r} takes spectra of {wanted} ({card.axis.size} channels in all)")
     if fault := axis_fault(card, spectra.axis, spectra.axis_unit or card.axis_unit):  # a CSV does not say its unit
         raise TableError(f"the spectra do not fit the model {card.name!r}: {fault}")
     if card.target == AMOUNT_VIA_MASS and mass is None:
@@ -63,11 +72,26 @@ def write_predictions(rows: Sequence[Prediction], path: Path) -> None:
             writer.writerow("" if isinstance(v, float) and math.isnan(v) else v for v in astuple(row))
 
 
+def write_contributions(bundle: Bundle, spectra: SpectraTable, path: Path) -> None:
+    """Two rows a sample, T2 and Q, with what each pre-treated channel contributes; they add up to the statistic."""
+    anatomy = bundle.anatomy
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["sample_id", "statistic", *(f"{place:.10g}" for place in anatomy.channels)])
+        for sample_id, values in zip(spectra.sample_ids, spectra.values, strict=True):
+            if not np.isfinite(values).all():
+                continue  # its row in the predictions says why it has no statistics
+            _, scores, residual = bundle.infer_whole(values)
+            writer.writerow([sample_id, "T2", *anatomy.t2(scores, residual).tolist()])
+            writer.writerow([sample_id, "Q", *anatomy.q(residual).tolist()])
+
+
 def _predict_one(bundle: Bundle, sample_id: str, spectrum: Spectrum) -> Prediction:
     verdict, _ = validate(bundle.card, spectrum, Previous.none(), now_s=spectrum.time_s, max_age_s=1.0)
     result = estimate(bundle, spectrum, verdict)
     return Prediction(
-        sample_id, result.value, result.lower, result.upper, result.t2, result.q, result.quality.value, result.reason
+        sample_id, result.value, result.lower, result.upper, result.t2, result.q, result.quality.value, result.reason,
+        result.distance, result.outcome.value, result.undecided,
     )
 
 

@@ -21,7 +21,7 @@ def show_card(model: Bundle) -> None:
     table = Table(show_header=False, box=None)
     for name, value in (
         ("model", f"{c.name}: {c.cqa} {c.unit} ({c.target})"),
-        (c.family, f"{c.pretreatment}, {c.n_latent} latent variables, {c.window_low:g}-{c.window_high:g} {c.axis_unit}"),
+        (c.family, f"{c.pretreatment}, {c.n_latent} latent variables, {_used(c)}"),
         *((("averaged with", "; ".join(c.averaged[1:])),) if c.averaged else ()),
         ("calibration", f"{c.n_samples} samples, {c.reference_low:.5g} to {c.reference_high:.5g}; {c.grouping}"),
         ("RMSECV", f"{c.rmsecv:.4g} (nested); mean of the others {c.rmsecv_null:.4g}; skill {c.skill:.3f}"),
@@ -34,6 +34,12 @@ def show_card(model: Bundle) -> None:
     ):
         table.add_row(name, value)
     Console().print(table)
+
+
+def _used(card: Card) -> str:
+    if card.blocks:
+        return " and ".join(f"{block.name} ({block.n_channels} channels, {block.axis_unit})" for block in card.blocks)
+    return f"{card.window_low:g}-{card.window_high:g} {card.axis_unit}"
 
 
 def _transfer_lines(card: Card) -> tuple[tuple[str, str], ...]:

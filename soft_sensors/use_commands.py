@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -13,10 +13,10 @@ import numpy as np
 
 from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.console import FILE, one_line, progress
-from soft_sensors.inputs import joined_tables, labels_of, masses_of, numbers
-from soft_sensors.options import reference_options, spectra_option
-from soft_sensors.predictions import Prediction, predict, write_predictions
-from soft_sensors.read import read_reference, read_spectra
+from soft_sensors.inputs import joined_tables, labels_of, masses_of, numbers, spectra_of
+from soft_sensors.options import reference_options, second_block, spectra_option
+from soft_sensors.predictions import Prediction, predict, write_contributions, write_predictions
+from soft_sensors.read import read_reference
 from soft_sensors.read.tables import SpectraTable
 from soft_sensors.score import score
 from soft_sensors.show import show_card, show_groups, show_score
@@ -26,14 +26,15 @@ from soft_sensors.signals import FloatArray
 @click.command()
 @click.argument("bundle", type=FILE)
 @spectra_option
+@second_block
 @reference_options
 @click.option("--mass-sd", type=click.FloatRange(min=0.0), default=0.0, help="SD of the weighing beyond calibration's.")
 @click.option("--max-rmsep", type=float, help="Exit 1 when RMSEP is above this.")
 @click.option("--json", "json_file", type=FILE, metavar="F", help="Write the figures to this file.")
 @one_line
 def validate(
-    bundle: Path, spectra: Path, reference: Path, target: str, group: str | None, mass: str | None, mass_sd: float,
-    max_rmsep: float | None, json_file: Path | None,
+    bundle: Path, spectra: Path, second: Path | None, reference: Path, target: str, group: str | None,
+    mass: str | None, mass_sd: float, max_rmsep: float | None, json_file: Path | None,
 ) -> None:
     """Judge a soft sensor on samples with references; refused samples that have a number are counted.
 
@@ -42,9 +43,9 @@ def validate(
       patloop sensor validate api_nir --spectra S.csv --reference R.csv --target api_pct --json score.json
     """
     model = load_bundle(bundle)
-    table, references, rows = joined_tables(spectra, reference, target, mass, group)
-    picked = SpectraTable(tuple(table.sample_ids[k] for k in rows.spectrum_rows), table.axis,
-                          table.values[rows.spectrum_rows])
+    table, references, rows = joined_tables(spectra, reference, target, mass, group, second)
+    ids = tuple(table.sample_ids[k] for k in rows.spectrum_rows)
+    picked = replace(table, sample_ids=ids, values=table.values[rows.spectrum_rows])
     y = numbers(references, rows, target)
     masses = None if mass is None else numbers(references, rows, mass)
     predictions = _predict(model, picked, masses, mass_sd)
@@ -63,13 +64,16 @@ def validate(
 @click.command("predict")
 @click.argument("bundle", type=FILE)
 @spectra_option
+@second_block
 @click.option("--reference", type=FILE, help="Table with the tablet masses.")
 @click.option("--mass", metavar="COL", help="Column of the tablet masses.")
 @click.option("--mass-sd", type=click.FloatRange(min=0.0), default=0.0, help="SD of the weighing beyond calibration's.")
+@click.option("--contributions", type=FILE, metavar="C.csv", help="What each channel contributes to T2 and Q, a file.")
 @click.option("--out", type=FILE, required=True, metavar="P.csv", help="Predictions file to write.")
 @one_line
 def predict_command(
-    bundle: Path, spectra: Path, reference: Path | None, mass: str | None, mass_sd: float, out: Path
+    bundle: Path, spectra: Path, second: Path | None, reference: Path | None, mass: str | None, mass_sd: float,
+    contributions: Path | None, out: Path,
 ) -> None:
     """Predict every spectrum of a file; a refused one keeps its number, marked bad.
 
@@ -80,12 +84,14 @@ def predict_command(
     if (reference is None) != (mass is None):
         raise click.UsageError("--reference and --mass belong together: name both or neither")
     model = load_bundle(bundle)
-    table = read_spectra(spectra)
+    table = spectra_of(spectra, second)
     masses = None
     if reference is not None and mass is not None:
         masses = masses_of(table, read_reference(reference), mass)
     predictions = _predict(model, table, masses, mass_sd)
     write_predictions(predictions, out)
+    if contributions is not None:
+        write_contributions(model, table, contributions)
     counts = {q: sum(row.quality == q for row in predictions) for q in ("good", "uncertain", "bad")}
     click.echo(f"{out}: {len(predictions)} predictions, " + ", ".join(f"{n} {q}" for q, n in counts.items()))
 

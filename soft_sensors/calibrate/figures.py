@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from soft_sensors.calibrate.fit import Calibration
+from soft_sensors.calibrate.graph import channels_of
 
 BLUE, RED, GREY, ORANGE = "#1f5f8b", "#c0392b", "#8a8f94", "#d98a1f"
 
@@ -89,9 +90,9 @@ def _latent(made: Calibration, axes: Axes) -> None:
 
 
 def _coefficients(made: Calibration, axes: Axes) -> None:
-    margin = made.recipe.margin
-    channels = slice(made.window.start + margin, made.window.stop - margin)
-    x = made.samples.axis[channels]
+    channels = channels_of(made.recipe, made.window)
+    # Joined spectra have two axes: there the channel's number is the only one.
+    x = channels.astype(np.float64) if made.card.blocks else made.samples.axis[channels]
     coefficients = np.ravel(made.members[0].pls.coef_)
     spectrum = axes.twinx()
     spectrum.plot(x, made.samples.spectra[made.keep].mean(axis=0)[channels], color=ORANGE, lw=1.2)
@@ -102,7 +103,8 @@ def _coefficients(made: Calibration, axes: Axes) -> None:
     axes.set_zorder(spectrum.get_zorder() + 1)
     axes.patch.set_visible(False)
     axes.set_ylabel("Coefficient on the pre-treated spectrum", color=BLUE)
-    axes.set(xlabel=f"Axis ({made.card.axis_unit.replace('cm-1', 'cm⁻¹')})",
+    unit = f"Axis ({made.card.axis_unit.replace('cm-1', 'cm⁻¹')})"
+    axes.set(xlabel="Channel of the joined spectrum" if made.card.blocks else unit,
              title=f"What the model looks at ({made.recipe.name}, {made.card.n_latent} latent variables)")
 
 

@@ -12,14 +12,14 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from soft_sensors.calibrate import limits, outliers, select, wear, windows
+from soft_sensors.calibrate import fusion, limits, outliers, select, wear, windows
 from soft_sensors.calibrate.folds import Folding, IntArray
 from soft_sensors.calibrate.kernel import KernelOnScores
 from soft_sensors.calibrate.nested import nested
-from soft_sensors.calibrate.pretreatment import Recipe, steps, usable
+from soft_sensors.calibrate.pretreatment import Fused, Recipe, steps, usable
 from soft_sensors.calibrate.select import BoolArray, Candidates, Choice, Member, Progress
 from soft_sensors.calibrate.windows import Region
-from soft_sensors.card import FORMAT, Card, Excluded
+from soft_sensors.card import FORMAT, Block, Card, Excluded
 from soft_sensors.errors import CalibrationError
 from soft_sensors.fingerprint import Fingerprint, signature_limits
 from soft_sensors.signals import FloatArray
@@ -43,7 +43,8 @@ class Samples:
 class Intent:
     """What is wanted, copied onto the card; axis_range: the part of the axis to use (None: found from the spectra).
 
-    accept: low, high of the acceptance limits, in the card's unit (amount per unit of mass where there are masses).
+    accept: low, high of the acceptance limits, in the card's unit (amount per unit of mass where there are masses);
+    blocks: of spectra joined from several instruments.
     """
 
     name: str
@@ -56,13 +57,14 @@ class Intent:
     refuse_factor: float = 3.0
     seed: int = 1
     accept: tuple[float, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True)
 class Fitted:
     """One fitted member: a scikit-learn pipeline on whole spectra."""
 
-    recipe: Recipe
+    recipe: Recipe | Fused
     pipeline: Any
 
     @property
@@ -95,7 +97,7 @@ class Calibration:
     fingerprint: Fingerprint | None = None
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> Recipe | Fused:
         """The best member's: the one that gives T2 and Q."""
         return self.members[0].recipe
 
@@ -122,8 +124,11 @@ def calibrate(samples: Samples, intent: Intent, progress: Progress = lambda _: N
 
 def _calibrate(samples: Samples, intent: Intent, progress: Progress) -> Calibration:
     _check(samples)
-    window = _window(samples, intent)
-    candidates = _candidates(samples, window, progress)
+    if intent.blocks:
+        progress("pre-treating both blocks in every pair of ways")
+        candidates: Candidates = fusion.candidates(samples.spectra, intent.blocks)
+    else:
+        candidates = _candidates(samples, _window(samples, intent), progress)
     choice, suspect, outlying, far = _settle(candidates, samples, progress)
     keep = ~(suspect | outlying)
     folding = samples.folding
@@ -134,14 +139,16 @@ def _calibrate(samples: Samples, intent: Intent, progress: Progress) -> Calibrat
     named = outliers.name_them(samples.sample_ids, samples.reference, choice.predicted, suspect, outlying)
     card = _card(samples, intent, choice, window, predicted, keep, far, named)
     progress("learning what good spectra look like")
-    fingerprint = signature_limits(samples.spectra[keep][:, window], folding.fold[keep])
+    # Shapes of faults are known for one axis; on joined spectra T2, Q and distance stand alone.
+    inside = samples.spectra[keep][:, window]
+    fingerprint = None if intent.blocks else signature_limits(inside, folding.fold[keep])
     return Calibration(card, fitted, window, samples, predicted, far.t2, far.q, far.near, suspect, outlying, keep,
                        choice.curves, fingerprint)
 
 
 def _candidates(samples: Samples, window: slice, progress: Progress) -> Candidates:
     """Every region and pre-treatment that is compared, the spectra pre-treated, measured and worn."""
-    made: dict[Region, dict[Recipe, wear.Treated]] = {}
+    made: dict[Region, dict[Recipe | Fused, wear.Treated]] = {}
     for region in windows.regions(window):
         recipes = usable(region.stop - region.start)
         progress(f"pre-treating {len(samples.reference)} spectra in {len(recipes)} ways, region {region.name}")
@@ -176,6 +183,7 @@ def _card(
         family="kernel on PLS scores" if choice.on_kernel else "PLS",
         distance_limit=limits.distance_limit(far.near[keep]),
         tried=tuple(f"{name}: {error:.5g}" for name, error in choice.tried.items()), accept=intent.accept,
+        blocks=intent.blocks,
     )
 
 

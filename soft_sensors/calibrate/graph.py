@@ -13,9 +13,10 @@ from scipy.signal import savgol_coeffs
 
 from soft_sensors.bundle import OUTPUTS, SCALARS
 from soft_sensors.calibrate.fit import Calibration, Fitted
+from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.kernel import KernelOnScores
 from soft_sensors.calibrate.nodes import Nodes
-from soft_sensors.calibrate.pretreatment import POLYNOMIAL, Recipe
+from soft_sensors.calibrate.pretreatment import POLYNOMIAL, Fused, Recipe
 from soft_sensors.signals import FloatArray
 
 OPSET, IR_VERSION = 17, 8  # our choice: old enough for every onnxruntime of the last years
@@ -64,15 +65,20 @@ def explanation(made: Calibration) -> dict[str, FloatArray]:
     Of the member that gives T2 and Q; channels: places on the axis of the pre-treated channels.
     """
     member = made.members[0]
-    centre = member.recipe.margin
-    channels = made.samples.axis[made.window][centre: made.window.stop - made.window.start - centre]
-    pls = member.pls
+    channels, pls = made.samples.axis[channels_of(member.recipe, made.window)], member.pls
     return {"rotations": pls.x_rotations_, "loadings": pls.x_loadings_, "score_sd": _score_sd(made, member),
             "channels": channels}
 
 
+def channels_of(recipe: Recipe | Fused, window: slice) -> IntArray:
+    """The channel of the whole spectrum that each pre-treated channel [m] stands for."""
+    if isinstance(recipe, Fused):
+        return np.concatenate([channels_of(part.recipe, slice(part.start, part.stop)) for part in recipe.parts])
+    return np.arange(window.start + recipe.margin, window.stop - recipe.margin, dtype=np.int64)
+
+
 def _sizes(made: Calibration) -> dict[str, int]:
-    n_treated = made.window.stop - made.window.start - 2 * made.members[0].recipe.margin
+    n_treated = channels_of(made.members[0].recipe, made.window).size
     return {"scores": made.card.n_latent, "residual": n_treated}
 
 
@@ -90,14 +96,16 @@ def _member(made: Calibration, member: Fitted, inside: str, nodes: Nodes, *, fir
     recipe, pls = member.recipe, member.pls
     n_inside = made.window.stop - made.window.start
     x_mean, sd = _treated(made, member).mean(axis=0), _score_sd(made, member)
-    now, scale = (_snv(inside, "snv_in", n_inside, nodes)) if recipe.snv == "before" else (inside, 1.0)
-    after = recipe.snv == "after"
-    treated = ""
-    if after:
-        treated, scale = _snv(_derivative(recipe, n_inside, now, 1.0, nodes), "snv_out", x_mean.size, nodes)
     # Behind the last non-linear step everything is one matrix: the derivative is folded into the rotations.
-    source = treated if after else now
-    linear = np.eye(x_mean.size) if after else _filter(recipe, n_inside).T
+    if isinstance(recipe, Fused):
+        source, scale, linear = _fused(recipe, inside, nodes), 1.0, np.eye(x_mean.size)
+    elif recipe.snv == "after":
+        row = _derivative(recipe, n_inside, inside, 1.0, nodes)
+        source, scale = _snv(row, "snv_out", x_mean.size, nodes)
+        linear = np.eye(x_mean.size)
+    else:
+        source, scale = _snv(inside, "snv_in", n_inside, nodes) if recipe.snv == "before" else (inside, 1.0)
+        linear = _filter(recipe, n_inside).T
     rotations = scale * linear @ pls.x_rotations_
     kernel = member.pipeline[-1] if isinstance(member.pipeline[-1], KernelOnScores) else None
     offset = x_mean @ pls.x_rotations_
@@ -110,9 +118,12 @@ def _member(made: Calibration, member: Fitted, inside: str, nodes: Nodes, *, fir
     if first:
         nodes.add("ReduceSumSquare", [t], "t2", axes=[1], keepdims=1)
         loadings = sd[:, None] * pls.x_loadings_.T
-        if after or n_inside > DENSE:
-            row = _times(treated, scale, nodes) if after else _derivative(recipe, n_inside, now, scale, nodes)
-            _residual(row, t, loadings, x_mean, nodes)
+        if isinstance(recipe, Fused):
+            _residual(source, t, loadings, x_mean, nodes)
+        elif recipe.snv == "after":
+            _residual(_times(source, scale, nodes), t, loadings, x_mean, nodes)
+        elif n_inside > DENSE:
+            _residual(_derivative(recipe, n_inside, source, scale, nodes), t, loadings, x_mean, nodes)
         else:
             _dense_residual(source, scale * linear - (rotations / sd) @ loadings, x_mean - (offset / sd) @ loadings,
                             nodes)
@@ -124,6 +135,23 @@ def _member(made: Calibration, member: Fitted, inside: str, nodes: Nodes, *, fir
         return _kernel_value(kernel, t, known, nodes)
     product = nodes.add("MatMul", [t, nodes.constant("y_loadings", sd[:, None] * pls.y_loadings_.T)], "product")
     return nodes.add("Add", [product, nodes.row("offset", pls.intercept_)], nodes.value)
+
+
+def _fused(recipe: Fused, inside: str, nodes: Nodes) -> str:
+    """Each block pre-treated by itself and weighed, then joined."""
+    rows = []
+    for k, part in enumerate(recipe.parts):
+        own, size = nodes.prefixed(f"{nodes.prefix}block{k + 1}_"), part.stop - part.start
+        now, scale = own.cut(inside, "block", part.start, part.stop, axis=1), part.weight
+        if part.recipe.snv == "before":
+            now, length = _snv(now, "snv_in", size, own)
+            scale *= length
+        now = _derivative(part.recipe, size, now, 1.0, own)
+        if part.recipe.snv == "after":
+            now, length = _snv(now, "snv_out", size - 2 * part.recipe.margin, own)
+            scale *= length
+        rows.append(_times(now, scale, own))
+    return nodes.add("Concat", rows, "joined", axis=1)
 
 
 def _snv(now: str, name: str, size: int, nodes: Nodes) -> tuple[str, float]:

@@ -14,12 +14,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from soft_sensors.calibrate import kernel, pls1
 from soft_sensors.calibrate.folds import IntArray
-from soft_sensors.calibrate.pretreatment import Recipe
+from soft_sensors.calibrate.pretreatment import Fused, Recipe
 from soft_sensors.calibrate.select import BoolArray, Candidates, Choice, Progress, choose
 from soft_sensors.calibrate.windows import Region
 from soft_sensors.signals import FloatArray
 
-HeldOut = Mapping[Region, Mapping[Recipe, FloatArray]]
+HeldOut = Mapping[Region, Mapping[Recipe | Fused, FloatArray]]
 WORTH_PROCESSES = 3e9  # our choice, in multiplications: below this, starting processes costs more than it saves
 
 

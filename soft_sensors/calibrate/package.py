@@ -21,7 +21,7 @@ from soft_sensors.calibrate.evidence import CALIBRATION, evidence_arrays
 from soft_sensors.calibrate.fit import Calibration
 from soft_sensors.calibrate.graph import explanation, graph_bytes
 from soft_sensors.calibrate.report import write_report
-from soft_sensors.card import Card, Transfer
+from soft_sensors.card import Block, Card, Transfer
 from soft_sensors.errors import CalibrationError
 from soft_sensors.fingerprint import Fingerprint, table_of
 from soft_sensors.signals import FloatArray
@@ -77,10 +77,12 @@ def card_toml(card: Card) -> str:
     """The card as TOML, one key a line, numbers in full."""
     lines = []
     for field in fields(card):
-        if field.name not in ("excluded", "transfer", "averaged"):
+        if field.name not in ("excluded", "transfer", "averaged", "blocks"):
             lines.append(f"{field.name} = {_toml(getattr(card, field.name))}")
     if card.averaged:
         lines.append(f"averaged = {_toml(card.averaged)}")
+    for block in card.blocks:
+        lines += ["", "[[blocks]]", *(f"{f.name} = {_toml(getattr(block, f.name))}" for f in fields(Block))]
     for left_out in card.excluded:
         lines += ["", "[[excluded]]", f"sample_id = {_toml(left_out.sample_id)}", f"reason = {_toml(left_out.reason)}"]
     if card.transfer is not None:

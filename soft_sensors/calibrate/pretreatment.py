@@ -9,7 +9,8 @@ import numpy as np
 from chemotools.derivative import SavitzkyGolay
 from chemotools.feature_selection import RangeCut
 from chemotools.scatter import StandardNormalVariate
-from sklearn.pipeline import Pipeline
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.pipeline import FeatureUnion, Pipeline
 
 from soft_sensors.signals import FloatArray
 
@@ -43,6 +44,44 @@ class Recipe:
         return self.width // 2 if self.derivative else 0
 
 
+@dataclass(frozen=True)
+class Part:
+    """One instrument's share of a joined spectrum: its recipe, its channels from start to stop, its weight."""
+
+    recipe: Recipe
+    start: int
+    stop: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Spectra of several instruments on the same samples: each block pre-treated by itself, weighed, then joined."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def name(self) -> str:
+        """As the card and the report call it: the blocks' recipes in order."""
+        return " | ".join(part.recipe.name for part in self.parts)
+
+
+class Weight(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Multiplies by a constant, so that blocks of different size and unit count alike."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def fit(self, X: FloatArray, y: FloatArray | None = None) -> Weight:  # noqa: ARG002
+        """Nothing to learn."""
+        self.fitted_ = True
+        return self
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """X times the weight."""
+        return X * self.weight
+
+
 # From simple to less simple: of two that are equally good the first one wins.
 RECIPES = (
     Recipe("no", 0, 0), Recipe("before", 0, 0),
@@ -59,8 +98,12 @@ def usable(n_channels: int) -> tuple[Recipe, ...]:
     return tuple(recipe for recipe in RECIPES if 3 * recipe.width <= n_channels)
 
 
-def steps(recipe: Recipe, window: slice) -> list[tuple[str, Any]]:
-    """The recipe as pipeline steps on whole spectra."""
+def steps(recipe: Recipe | Fused, window: slice) -> list[tuple[str, Any]]:
+    """The recipe as pipeline steps on whole spectra (the window is not used where the blocks have their own)."""
+    if isinstance(recipe, Fused):
+        blocks = [(f"block{k + 1}", Pipeline([*steps(p.recipe, slice(p.start, p.stop)), ("weight", Weight(p.weight))]))
+                  for k, p in enumerate(recipe.parts)]
+        return [("blocks", FeatureUnion(blocks))]
     made: list[tuple[str, Any]] = [("window", RangeCut(start=window.start, end=window.stop))]
     if recipe.snv == "before":
         made.append(("snv", StandardNormalVariate()))
@@ -74,6 +117,6 @@ def steps(recipe: Recipe, window: slice) -> list[tuple[str, Any]]:
     return made
 
 
-def treat(recipe: Recipe, window: slice, spectra: FloatArray) -> FloatArray:
+def treat(recipe: Recipe | Fused, window: slice, spectra: FloatArray) -> FloatArray:
     """Pre-treated spectra [n, window minus two margins] of whole spectra [n, m]."""
     return np.asarray(Pipeline(steps(recipe, window)).fit_transform(spectra), dtype=np.float64)

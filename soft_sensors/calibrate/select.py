@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from soft_sensors.calibrate import kernel, pls1
 from soft_sensors.calibrate.folds import IntArray
-from soft_sensors.calibrate.pretreatment import Recipe
+from soft_sensors.calibrate.pretreatment import Fused, Recipe
 from soft_sensors.calibrate.wear import Treated, penalty
 from soft_sensors.calibrate.windows import Region
 from soft_sensors.signals import FloatArray
@@ -20,14 +20,14 @@ MAX_LATENT = 20
 MOST_MEMBERS = 5  # our choice: more averaged models cost time on the box and gain nothing on five real sets
 FEWEST_TO_AVERAGE = 40  # samples, our choice: so few cannot tell good recipes from bad ones, and all would be averaged
 Progress = Callable[[str], None]
-Candidates = Mapping[Region, Mapping[Recipe, Treated]]  # simplest region (the whole quiet window) first
+Candidates = Mapping[Region, Mapping[Recipe | Fused, Treated]]  # simplest region (the whole quiet window) first
 
 
 @dataclass(frozen=True)
 class Member:
     """One PLS model: its pre-treatment and number of latent variables."""
 
-    recipe: Recipe
+    recipe: Recipe | Fused
     n_latent: int
 
 
@@ -88,7 +88,7 @@ def choose(candidates: Candidates, y: FloatArray, fold: IntArray, keep: BoolArra
     return Choice(region, best.members, on_kernel, predicted, best.curves, tried)
 
 
-def _search(treated: Mapping[Recipe, Treated], y: FloatArray, fold: IntArray, keep: BoolArray) -> _Searched:
+def _search(treated: Mapping[Recipe | Fused, Treated], y: FloatArray, fold: IntArray, keep: BoolArray) -> _Searched:
     limit = latent_limit(fold, keep)
     paths, losses, curves = {}, {}, {}
     for recipe, part in treated.items():
@@ -104,7 +104,7 @@ def _search(treated: Mapping[Recipe, Treated], y: FloatArray, fold: IntArray, ke
     return _Searched(members, predicted, curves, lowest)
 
 
-def _as_good_as_the_best(losses: Mapping[Recipe, FloatArray]) -> tuple[list[Recipe], FloatArray]:
+def _as_good_as_the_best(losses: Mapping[Recipe | Fused, FloatArray]) -> tuple[list[Recipe | Fused], FloatArray]:
     """The recipe with the lowest error first, then those within one standard error of it; the lowest losses [folds]."""
     lowest = {recipe: loss[:, int(loss.mean(axis=0).argmin())] for recipe, loss in losses.items()}
     order = sorted(lowest, key=lambda recipe: float(lowest[recipe].mean()))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soft_sensors.calibrate import pls1
-from soft_sensors.calibrate.pretreatment import Recipe, treat
+from soft_sensors.calibrate.pretreatment import Fused, Recipe, treat
 from soft_sensors.signals import FloatArray
 
 SIZE = 0.03  # our choice: 3 % of the mean level, for offset, tilt, curvature, a slow wave, and of the gain
@@ -50,7 +50,7 @@ def worn(spectra: FloatArray, window: slice) -> list[FloatArray]:
     return made
 
 
-def treated(recipe: Recipe, window: slice, spectra: FloatArray, disturbed: list[FloatArray]) -> Treated:
+def treated(recipe: Recipe | Fused, window: slice, spectra: FloatArray, disturbed: list[FloatArray]) -> Treated:
     """Pre-treat measured and disturbed spectra, and turn both into the measured ones' principal axes."""
     X = treat(recipe, window, spectra)
     compressed, axes = pls1.compress(X)

@@ -15,13 +15,15 @@ from soft_sensors.signals import FloatArray
 class SpectraTable:
     """Spectra values [n, channels] on one axis [channels] (strictly monotonic, in the file's direction).
 
-    One sample_id a row; axis_unit: "nm" or "cm-1" as the file says it, "" where it does not.
+    One sample_id a row; axis_unit: "nm" or "cm-1" as the file says it, "" where it does not. blocks: channels of each
+    instrument where spectra of several are joined (the axis then starts anew); empty: there is one.
     """
 
     sample_ids: tuple[str, ...]
     axis: FloatArray
     values: FloatArray
     axis_unit: str = ""
+    blocks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
