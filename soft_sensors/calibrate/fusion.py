@@ -18,8 +18,8 @@ from soft_sensors.signals import FloatArray
 
 # Our choice: one of each kind, so that their pairs stay few.
 SHORT = (
-    Recipe("before", 0, 0), Recipe("no", 1, 15), Recipe("before", 1, 15), Recipe("after", 1, 15), Recipe("no", 2, 21),
-    Recipe("after", 2, 21),
+    Recipe("no", 0, 0), Recipe("before", 0, 0), Recipe("no", 1, 15), Recipe("before", 1, 15), Recipe("after", 1, 15),
+    Recipe("no", 2, 21), Recipe("after", 2, 21),
 )
 
 
