@@ -41,6 +41,8 @@ class Transfer:
     rmse_before, rmse_after: root mean square difference to the old instrument's values on the paired samples, without
     a map and (nested cross-validation) with it, in the card's unit; agreement_half_width: 90 % of the latter are within
     it; parent_half_width: the interval at home. The card's half_width is the root of the sum of both squares.
+    referenced: how many pairs have a trusted reference; where any, rmsep_before, rmsep_after: error against these on the
+    new instrument, held out, and agreement_half_width is what the new instrument adds to the interval (maybe nothing).
     """
 
     parent_name: str
@@ -51,6 +53,9 @@ class Transfer:
     rmse_after: float
     agreement_half_width: float
     parent_half_width: float
+    referenced: int = 0
+    rmsep_before: float = 0.0
+    rmsep_after: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ def _transfer_lines(card: Card) -> tuple[tuple[str, str], ...]:
     return (
         ("transferred from", f"{made.parent_name} {made.parent_hash[:12]} by {made.method}, {len(made.pairs)} pairs"),
         ("from old values", f"{made.rmse_before:.4g} away without transfer, {made.rmse_after:.4g} with it (nested)"),
+        *((("from references", f"{made.rmsep_before:.4g} away without transfer, {made.rmsep_after:.4g} with it "
+            f"({made.referenced} pairs, held out)"),) if made.referenced else ()),
     )
 
 

@@ -13,12 +13,12 @@ from soft_sensors.signals import FloatArray
 
 FOLDS = 10
 PREFERRED = "DS("
-Model = Callable[[FloatArray], FloatArray]  # spectra of the window [n, channels] -> value, T2, Q [n, 3]
+Model = Callable[[FloatArray], FloatArray]  # spectra of the window [n, channels] -> value, T2, Q, distance [n, 4]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The same samples on both instruments: window spectra old, new [n, channels] and the model on them [n, 3]."""
+    """The same samples on both instruments: window spectra old, new [n, channels] and the model on them [n, 4]."""
 
     old: FloatArray
     new: FloatArray
@@ -34,27 +34,30 @@ class Pairs:
 class Judged:
     """What cross-validation says: the chosen map's name, errors of every map, and the held-out evidence of the choice.
 
-    rmse: root mean square difference to the old instrument's values by map name; held_out [n, 3]: value, T2, Q of each
-    pair under a map that was chosen and learnt without it (nested).
+    rmse: root mean square difference to the old instrument's values by map name; held_out [n, 4]: value, T2, Q and
+    distance of each pair under a map that was chosen and learnt without it (nested); maps: that map, by fold; fold [n].
     """
 
     chosen: str
     rmse: Mapping[str, float]
     held_out: FloatArray
+    maps: tuple[Map, ...]
+    fold: IntArray
 
 
 def judge(pairs: Pairs, model: Model) -> Judged:
     """Choose a map and judge the choice; deterministic (folds follow the order of the predicted values)."""
     fold = folds(pairs.old_out[:, 0])
     errors = cross_validate(pairs, fold, model)
-    held_out = np.empty_like(pairs.old_out)
-    for f in np.unique(fold):
+    held_out, maps = np.empty_like(pairs.old_out), []
+    for f in range(int(fold.max()) + 1):
         rest, out = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
         inner = pairs.part(rest)
         chosen = pick(cross_validate(inner, folds(inner.old_out[:, 0]), model))
-        held_out[out] = apply(learn(inner)[chosen], pairs.part(out), model)
+        maps.append(learn(inner)[chosen])
+        held_out[out] = apply(maps[-1], pairs.part(out), model)
     rmse = {name: float(np.sqrt(np.mean(error**2))) for name, error in errors.items()}
-    return Judged(pick(errors), rmse, held_out)
+    return Judged(pick(errors), rmse, held_out, tuple(maps), fold)
 
 
 def folds(value: FloatArray) -> IntArray:
@@ -70,7 +73,7 @@ def learn(pairs: Pairs) -> dict[str, Map]:
 
 
 def apply(chosen: Map, pairs: Pairs, model: Model) -> FloatArray:
-    """Value, T2 and Q [n, 3] of the pairs' new spectra under a map."""
+    """Value, T2, Q and distance [n, 4] of the pairs' new spectra under a map."""
     out = model(chosen.spectra(pairs.new)) if chosen.on_spectra else pairs.new_out.copy()
     out[:, 0] = chosen.slope * out[:, 0] + chosen.intercept
     return out

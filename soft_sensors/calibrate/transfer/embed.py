@@ -30,7 +30,7 @@ def embed(graph: bytes, chosen: Map, half_width: float) -> bytes:
     if chosen.on_spectra:
         # Right behind the window: before the pre-treatment, and before the map of an earlier transfer.
         _put_behind(body, cut, _spectra(chosen, nodes), nodes)
-    else:
+    elif chosen.on_values:
         _put_behind(body, valued, _value(chosen, nodes), nodes)
     body.initializer.extend(nodes.constants)
     checker.check_model(model, full_check=True)

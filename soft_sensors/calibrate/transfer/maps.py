@@ -55,6 +55,11 @@ class Map:
         """Whether spectra are changed (else only the predicted value is)."""
         return self.offset is not None
 
+    @property
+    def on_values(self) -> bool:
+        """Whether the predicted value is changed."""
+        return self.slope != 1.0 or self.intercept != 0.0
+
     def spectra(self, X: FloatArray) -> FloatArray:
         """Mapped spectra [n, channels]."""
         mapped = X
