@@ -11,6 +11,7 @@ COMMANDS = {
     "calibrate": "soft_sensors.calibrate_command:calibrate",
     "validate": "soft_sensors.use_commands:validate",
     "predict": "soft_sensors.use_commands:predict_command",
+    "wrap": "soft_sensors.wrap_command:wrap",
     "transfer": "soft_sensors.transfer_command:transfer",
     "show": "soft_sensors.use_commands:show",
     "list": "soft_sensors.registry_running_commands:list_command",
