@@ -25,7 +25,6 @@ class Finding:
 def assess(
     settings: ControlSettings,
     target: Target,
-    estimate: Estimate | None,
     belief: Belief | None,
     decision: Decision | None,
     command: Command,
@@ -34,10 +33,6 @@ def assess(
     found: list[Finding] = []
     if belief is not None and belief.quality is not Quality.BAD:
         found += _of_belief(settings, target, belief)
-    if estimate is not None and estimate.quality is Quality.BAD:
-        found.append(Finding("nir_bad", f"NIR not usable: {estimate.reason}", 2))
-    elif estimate is not None and estimate.quality is Quality.UNCERTAIN:
-        found.append(Finding("nir_uncertain", f"NIR uncertain: {estimate.reason}", 3))
     if command.holding:
         found.append(Finding("hold", "; ".join(command.reasons)[:200] or "holding", 2))
     if any("trim cap" in reason for reason in command.reasons) or _at_cap(settings, decision):
@@ -45,6 +40,16 @@ def assess(
     if command.divert:
         found.append(Finding("divert", "; ".join(r for r in command.reasons if r.startswith("divert")), 1))
     return tuple(found)
+
+
+def assess_estimate(estimate: Estimate | None, channels: str) -> tuple[Finding, ...]:
+    """What must be told of the estimate alone; channels: those behind its T2 or Q, in words, empty where none are."""
+    if estimate is None or estimate.quality is Quality.GOOD:
+        return ()
+    said = f"{estimate.reason} ({channels})" if channels else estimate.reason
+    if estimate.quality is Quality.BAD:
+        return (Finding("nir_bad", f"NIR not usable: {said}", 2),)
+    return (Finding("nir_uncertain", f"NIR uncertain: {said}", 3),)
 
 
 def _of_belief(settings: ControlSettings, target: Target, belief: Belief) -> list[Finding]:

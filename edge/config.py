@@ -21,6 +21,7 @@ from control.settings import (
 )
 from control.signals import Mode
 from edge.errors import ConfigError
+from soft_sensors.watch.coverage import SCALE_HIGH, SCALE_LOW
 
 
 class LineTable(Table):
@@ -55,6 +56,8 @@ class AnalyserTable(Table):
     """Where spectra come from: the PLC's wire (prefix of the stream's tags), a recorded file, or a drop folder.
 
     Of a drop folder: the files that match pattern, each one spectrum, when they stood still for settle_s.
+    verification: the record that `patloop sensor instrument --json` writes; it holds as long as it says itself, and for
+    verification_every_h hours at most.
     """
 
     kind: Literal["opcua", "replay", "folder"]
@@ -65,6 +68,8 @@ class AnalyserTable(Table):
     settle_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 2.0
     max_age_s: Positive
     pace: Literal["fast", "real"] = "fast"
+    verification: Path | None = None
+    verification_every_h: Positive | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> AnalyserTable:
@@ -74,26 +79,31 @@ class AnalyserTable(Table):
             raise ValueError("kind 'folder' needs 'folder': the folder that files are dropped into")
         if self.kind == "folder" and self.settle_s >= self.max_age_s:
             raise ValueError("settle_s must be below max_age_s, or every spectrum is too old when it is picked up")
+        if self.verification is None and self.verification_every_h is not None:
+            raise ValueError("verification_every_h needs 'verification': the record's path")
         return self
 
 
 class LabTable(Table):
-    """Where laboratory results come from."""
+    """Where laboratory results come from; delay_s: from the analyser to where the laboratory's sample is taken."""
 
     prefix: str
+    delay_s: Annotated[float, Field(ge=0.0)] = 0.0
 
 
 class SensorTable(Table):
     """Which soft sensor runs: the effective bundle of a model in a registry, or a bundle that nobody governs.
 
     registry_id: SHA-256 of the registry's first event, so that another registry in its place is found. A bundle
-    outside a registry may advise at most.
+    outside a registry may advise at most. interval_factor_max: how many times the card's the interval may become when
+    laboratory results miss it; 1: it is never widened.
     """
 
     bundle: Path | None = None
     registry: Path | None = None
     registry_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     model: Annotated[str, Field(min_length=1)] | None = None
+    interval_factor_max: Annotated[float, Field(ge=SCALE_LOW, le=SCALE_HIGH)] = SCALE_HIGH
 
     @model_validator(mode="after")
     def _one_way(self) -> SensorTable:
@@ -192,7 +202,8 @@ def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
     models = {"bundle": config.sensor.bundle, "registry": config.sensor.registry}
     there = {name: (folder / path).resolve() for name, path in models.items() if path is not None}
     changes["sensor"] = config.sensor.model_copy(update=there)
-    named = {"spectra": config.analyser.spectra, "folder": config.analyser.folder}
+    table = config.analyser
+    named = {"spectra": table.spectra, "folder": table.folder, "verification": table.verification}
     found = {name: (folder / path).resolve() for name, path in named.items() if path is not None}
     changes["analyser"] = config.analyser.model_copy(update=found)
     if config.controller is not None:

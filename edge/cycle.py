@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from control.assess import assess
+from control.assess import Finding, assess, assess_estimate
 from control.decide.ratio import ratio_setpoints
 from control.decide.refill import RefillMemory, follow_refills
 from control.guard import Permission, Room, guard
@@ -23,6 +23,7 @@ from edge.ports import Actuator, Clock, Recorder, Source
 from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
 from edge.understand import envelopes, feeders, freshness, target, working
+from edge.watching import channels, told_of_drift
 from soft_sensors.signals import Quality
 
 LATE_AFTER = 0.8  # of a cycle: a move computed later than this after the look at the line is not sent
@@ -64,11 +65,13 @@ def think(line: Line, loop: Loop, sample: Sample) -> tuple[Thought, Loop]:
     loop = replace(loop, sensed=sensed)
     if line.control is None:
         command = Command(Mode.MONITOR, {}, {}, holding=False, divert=False, reasons=())
+        licensed = fit_for_closed_loop(line, sample.licence, sample.scan.time_s)
+        alarms, pending = update(loop.alarms, loop.pending, _told(line, loop, sample, licensed), sample.scan.time_s)
         thought = Thought(
-            loop.mode, None, loop.estimate, None, None, command, (), "off", "", (), answered, sensed.shadow,
-            fit_for_closed_loop(line, sample.licence, sample.scan.time_s).reason,
+            loop.mode, None, loop.estimate, None, None, command, alarms, "off", "", (), answered, sensed.shadow,
+            licensed.reason, sensed.factor, sensed.instrument.reason,
         )  # fmt: skip
-        return thought, loop
+        return thought, replace(loop, alarms=alarms, pending=pending)
     return _steer(line, loop, sample, answered, fresh=fresh)
 
 
@@ -105,17 +108,26 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         command = replace(command, reasons=(*command.reasons, f"advice only: {licensed.reason}"))
     since_s = (loop.holding_since_s or scan.time_s) if command.holding else None
     alarms, pending = loop.alarms, loop.pending
-    findings = tuple(told_of_model(loop.mode, sample.licence, licensed, scan.time_s))
+    findings = _told(line, loop, sample, licensed)
     if aim is not None or findings:
         if aim is not None:
-            findings += assess(settings, aim, loop.estimate, belief, decision, command)
+            findings += assess(settings, aim, belief, decision, command)
         alarms, pending = update(alarms, pending, findings, scan.time_s)
     thought = Thought(
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,
         shake.phase.value, authority.reason, wire, answered, loop.sensed.shadow, licensed.reason,
+        loop.sensed.factor, loop.sensed.instrument.reason,
     )  # fmt: skip
     carried = replace(loop, handshake=shake, target=aim, alarms=alarms, pending=pending, holding_since_s=since_s)
     return thought, carried
+
+
+def _told(line: Line, loop: Loop, sample: Sample, licensed: Permission) -> tuple[Finding, ...]:
+    """What people must be told of model, estimate and its drift, on any line."""
+    now, unit = loop.estimate, line.sensor.card.axis_unit
+    found = [*told_of_model(loop.mode, sample.licence, licensed, sample.scan.time_s)]
+    found += assess_estimate(now, "" if now is None else channels(now, unit))
+    return (*found, *told_of_drift(loop.sensed.watch, now, unit))
 
 
 def _situation(line: Line, loop: Loop, scan: Scan, aim: Target, *, fresh: bool) -> tuple[Situation, Belief, Loop]:
@@ -190,7 +202,8 @@ async def cycle(
         if digest not in loop.recorded:
             recorder.artefact(scan.time_s, "sensor", digest, folder)
             loop = replace(loop, recorded=loop.recorded | {digest})
-    sample = Sample(number, scan, recorder.requests(), acted, licence)
+    verification = None if line.instrument is None else line.instrument.acquire(scan.time_s)
+    sample = Sample(number, scan, recorder.requests(), acted, licence, verification)
     thought, loop = think(line, loop, sample)
     recorder.cycle(sample, thought)
     if not thought.wire or actuator is None:

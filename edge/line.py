@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from control.bundle import ControllerBundle, load_controller
@@ -12,9 +12,10 @@ from control.observe import Observer
 from control.settings import ControlSettings
 from control.signals import Mode
 from edge.acquire.licence import Governed, Ungoverned
+from edge.acquire.verification import RecordFile
 from edge.config import LineConfig, read_config
 from edge.errors import ConfigError
-from edge.ports import Licences
+from edge.ports import Instrument, Licences
 from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.errors import SensorError
 
@@ -34,7 +35,7 @@ class Line:
     """A composed line: what think() works with; control is None on a line that is only watched.
 
     sensor: the soft sensor it was composed with; sensors: that and every one licensed since, by hash; licences: asked
-    once a cycle, outside think.
+    once a cycle, outside think; so is instrument, None where the line file asks for no verification.
     """
 
     config: LineConfig
@@ -43,6 +44,7 @@ class Line:
     control: Control | None
     sensors: dict[str, Bundle]
     licences: Licences
+    instrument: Instrument | None = None
 
     def artefacts(self) -> dict[str, tuple[str, Path]]:
         """What the record has to hold so that it can be computed again: name -> hash, folder."""
@@ -62,6 +64,13 @@ def compose(path: Path) -> Line:
 
 def compose_config(config: LineConfig, config_hash: str) -> Line:
     """Compose a line from a checked configuration. Raises ConfigError naming the artefact that does not fit."""
+    line, table = _composed(config, config_hash), config.analyser
+    if table.verification is None:
+        return line
+    return replace(line, instrument=RecordFile(table.verification, table.verification_every_h))
+
+
+def _composed(config: LineConfig, config_hash: str) -> Line:
     sensors: dict[str, Bundle] = {}
     if config.sensor.bundle is None:
         governed = Governed(config.sensor, sensors)

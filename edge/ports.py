@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from edge.signals import Acted, Licence, Request, Sample, Scan, Thought
+from edge.signals import Acted, Licence, Request, Sample, Scan, Thought, Verification
 
 
 class Source(Protocol):
@@ -57,6 +57,18 @@ class Licences(Protocol):
 
     def resume(self, last: Licence | None, time_s: float) -> None:
         """Go on from what the record's newest cycle knew, at its time."""
+        ...
+
+
+class Instrument(Protocol):
+    """Knows whether the analyser passed its last verification."""
+
+    def acquire(self, now_s: float) -> Verification:
+        """The verification of this moment; a record that is missing or cannot be believed is one with a reason."""
+        ...
+
+    def resume(self, last: Verification | None) -> None:
+        """Go on from what the record's newest cycle knew."""
         ...
 
 

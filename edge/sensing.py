@@ -13,11 +13,13 @@ from control.signals import Mode
 from edge.acquire.licence import UNGOVERNED
 from edge.line import Line
 from edge.signals import Licence, Sample
+from edge.watching import Watch, hear, of_model, send
 from soft_sensors.bundle import Bundle
 from soft_sensors.card import Card
 from soft_sensors.estimate import conclude, estimate
-from soft_sensors.signals import Estimate, Quality, Spectrum
+from soft_sensors.signals import Estimate, Quality, Spectrum, Verdict, worst
 from soft_sensors.validate import Previous, validate
+from soft_sensors.watch.instrument import instrument_verdict, schedule_verdict
 
 EXPIRY_WARNING_S = 30 * 86400.0  # our choice: time enough to verify and approve a successor
 
@@ -26,7 +28,8 @@ EXPIRY_WARNING_S = 30 * 86400.0  # our choice: time enough to verify and approve
 class Sensed:
     """What is remembered of spectra and estimates from cycle to cycle.
 
-    seen, prior: for the next spectrum and for the present one once more; model: bundle and bias of the estimate.
+    seen, prior: for the next spectrum and for the present one once more; model: bundle and bias of the estimate;
+    instrument: what its verification does to the estimate; factor: how many times the card's its interval is.
     """
 
     seen: Previous = field(default_factory=Previous.none)
@@ -35,34 +38,57 @@ class Sensed:
     estimate: Estimate | None = None
     shadow: Estimate | None = None
     shadow_hash: str | None = None
+    instrument: Verdict = field(default_factory=lambda: Verdict(Quality.GOOD))
+    watch: Watch = field(default_factory=Watch)
+    factor: float = 1.0
 
 
 def sense(line: Line, before: Sensed, sample: Sample) -> tuple[Sensed, bool]:
     """The estimates that hold now, and whether they are of a new spectrum; an old one goes bad with age.
 
-    When the model or its bias changed, the spectrum at hand is estimated again, so that not one cycle more runs on
-    the old one.
+    When the model, its bias or the instrument's standing changed, the spectrum at hand is estimated again, so that not
+    one cycle more runs on what was.
     """
     scan, spectrum, last = sample.scan, sample.scan.spectrum, before.estimate
     bundle, model = _licensed(line, sample.licence)
     challenger = None if sample.licence is None else sample.licence.challenger_hash
+    instrument = instrument_verdict_of(line, sample)
+    watch = hear(of_model(before.watch, model), scan.lab, line.config)
     new = spectrum is not None and (last is None or spectrum.counter != last.counter or spectrum.time_s != last.time_s)
-    if spectrum is not None and (new or model != before.model or challenger != before.shadow_hash):
+    now, then = (model, challenger, instrument), (before.model, before.shadow_hash, before.instrument)
+    if spectrum is not None and (new or now != then):
         prior = before.seen if new else before.prior
         current, seen = _estimate(line, bundle, spectrum, prior, scan.time_s)
         shadowing = None if challenger is None else line.sensors.get(challenger)
         shadow = None if shadowing is None else _estimate(line, shadowing, spectrum, prior, scan.time_s)[0]
-        current = _biased(bundle.card, current, model[1])
-        return Sensed(seen if new else before.seen, prior, model, current, shadow, challenger), new
+        current = _held_to(bundle.card, _biased(bundle.card, current, model[1]), instrument)
+        factor = watch.coverage.scale
+        current, watch = send(watch, bundle.card, current, line.config.sensor.interval_factor_max)
+        kept = seen if new else before.seen
+        return Sensed(kept, prior, model, current, shadow, challenger, instrument, watch, factor), new
     if last is not None and last.quality is not Quality.BAD:
         age_s, limit_s = scan.time_s - last.time_s, line.config.analyser.max_age_s
         if model != before.model:
             last = replace(last, quality=Quality.BAD, reason="the model was replaced: no spectrum since")
         elif age_s > limit_s:
             last = replace(last, quality=Quality.BAD, reason=f"no new spectrum for {age_s:.0f} s")
+        elif instrument.quality.rank > before.instrument.quality.rank:
+            last = _held_to(bundle.card, last, instrument)
     # The model stays noted as the old one, so that the next spectrum, new or not, is estimated with the new one.
     shadow = before.shadow if challenger == before.shadow_hash else None
-    return replace(before, estimate=last, shadow=shadow), False
+    return replace(before, estimate=last, shadow=shadow, instrument=instrument, watch=watch), False
+
+
+def instrument_verdict_of(line: Line, sample: Sample) -> Verdict:
+    """What the instrument's verification does to every estimate now; good on a line that asks for none."""
+    if line.config.analyser.verification is None:
+        return Verdict(Quality.GOOD)
+    found = sample.verification
+    if found is None:
+        return instrument_verdict(None, sample.scan.time_s)
+    if found.failed or found.missing:
+        return Verdict(Quality.BAD, found.failed) if found.failed else Verdict(Quality.UNCERTAIN, found.missing)
+    return schedule_verdict(found.instrument, found.time_s, found.valid_until_s, sample.scan.time_s)
 
 
 def fit_for_closed_loop(line: Line, licence: Licence | None, now_s: float) -> Permission:
@@ -122,6 +148,16 @@ def _biased(card: Card, found: Estimate, bias: float) -> Estimate:
     return replace(
         found, value=value, lower=lower, upper=upper, reason=said, outcome=outcome, undecided=undecided
     )  # fmt: skip
+
+
+def _held_to(card: Card, found: Estimate, instrument: Verdict) -> Estimate:
+    """No better than its instrument; the numbers stay, for the record."""
+    if instrument.quality is Quality.GOOD:
+        return found
+    quality = worst(found.quality, instrument.quality)
+    reason = "; ".join(r for r in (instrument.reason, found.reason) if r)
+    outcome, undecided = conclude(card, found.lower, found.value, found.upper, quality)
+    return replace(found, quality=quality, reason=reason, outcome=outcome, undecided=undecided)
 
 
 def _day(time_s: float) -> str:

@@ -63,6 +63,8 @@ async def serve(
 ) -> None:
     """Run cycles until stop is set or the source ends. A journal that cannot be written stops every write."""
     line.licences.resume(*recorder.last_licence())
+    if line.instrument is not None:
+        line.instrument.resume(recorder.last_verification())
     loop, acted, number = begin(line), Acted("none"), 0
     cycle_s = line.config.line.cycle_s
     notifier.ready()

@@ -78,10 +78,28 @@ class Licence:
 
 
 @dataclass(frozen=True)
+class Verification:
+    """What the record of the instrument's last verification said when the line was looked at.
+
+    time_s, valid_until_s: seconds since the epoch, UTC, the latter by the record or the line's schedule, whichever is
+    sooner; sha256: of the record's file; failed: why it counts as failed, empty when it passed; missing: why there is
+    no record now, empty when there is.
+    """
+
+    instrument: str = ""
+    time_s: float = 0.0
+    valid_until_s: float = 0.0
+    sha256: str = ""
+    failed: str = ""
+    missing: str = ""
+
+
+@dataclass(frozen=True)
 class Sample:
     """All that one cycle is decided from: the scan, people's requests, the fate of the last writes, the licence.
 
-    Without a licence the model that the line was composed with may advise, never more.
+    Without a licence the model that the line was composed with may advise, never more. verification: of the
+    instrument, None where the line file asks for none.
     """
 
     cycle: int
@@ -89,6 +107,7 @@ class Sample:
     requests: tuple[Request, ...] = ()
     acted: Acted = Acted("none")
     licence: Licence | None = None
+    verification: Verification | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +125,9 @@ class Alarm:
 class Thought:
     """All that one cycle concluded; wire: what is to be written, in order (empty: nothing).
 
-    shadow: the challenger's estimate, for the record alone; unlicensed: why the model may not run in closed loop.
+    shadow: the challenger's estimate, for the record alone; unlicensed: why the model may not run in closed loop;
+    interval_factor: how many times the card's the estimate's interval is; unverified: why the instrument may not be
+    relied on.
     """
 
     mode: Mode
@@ -122,3 +143,5 @@ class Thought:
     answered: tuple[int, ...] = ()
     shadow: Estimate | None = None
     unlicensed: str = ""
+    interval_factor: float = 1.0
+    unverified: str = ""

@@ -12,7 +12,7 @@ import numpy as np
 from control.bundle import FUNCTIONS
 from edge.record.canonical import decode, encode, from_plain, pack_spectrum, to_plain, unpack_spectrum
 from edge.record.journal import Journal, Row
-from edge.signals import Acted, Licence, Request, Sample, Scan, Thought
+from edge.signals import Acted, Licence, Request, Sample, Scan, Thought, Verification
 from soft_sensors.bundle import HASHES, PARTS
 from soft_sensors.signals import FloatArray, Quality, Spectrum
 
@@ -50,6 +50,12 @@ class JournalRecorder:
         if row is None or plain is None:
             return None, 0.0
         return from_plain(Licence, plain), row.time_s
+
+    def last_verification(self) -> Verification | None:
+        """What the newest cycle on the record knew of the instrument; None where there is none."""
+        row = self._journal.last("cycle")
+        plain = None if row is None else decode(row.body)["sample"].get("verification")
+        return None if plain is None else from_plain(Verification, plain)
 
     def stop(self, time_s: float, reason: str) -> None:
         """Record an orderly end."""
@@ -94,6 +100,7 @@ class JournalRecorder:
             "requests": sample.requests,
             "acted": sample.acted,
             "licence": sample.licence,
+            "verification": sample.verification,
         }
         spectrum = scan.spectrum
         if spectrum is None:
@@ -143,7 +150,9 @@ class SampleReader:
         requests = from_plain(tuple[Request, ...], plain["requests"])
         told = plain.get("licence")
         licence = None if told is None else from_plain(Licence, told)
-        return Sample(plain["cycle"], scan, requests, from_plain(Acted, plain["acted"]), licence)
+        seen = plain.get("verification")
+        verification = None if seen is None else from_plain(Verification, seen)
+        return Sample(plain["cycle"], scan, requests, from_plain(Acted, plain["acted"]), licence, verification)
 
 
 def pack_folder(folder: Path) -> bytes:

@@ -66,22 +66,31 @@ def issue(state: Coverage, sample_time_s: float, value: float, half_width: float
     return widened, replace(state, issued=(*state.issued[kept:], Issued(sample_time_s, value, widened)))
 
 
-def learn(state: Coverage, sample_time_s: float, reference: float, tolerance_s: float) -> Coverage:
+def learn(
+    state: Coverage, sample_time_s: float, reference: float, tolerance_s: float, high: float = SCALE_HIGH
+) -> Coverage:
     """Take in a reference, however late: it is joined to the interval nearest to its sample time.
 
-    tolerance_s: how far that may be. A result without an interval is counted as unmatched. A second result for the same
-    sample is a correction: it replaces the first in the coverage, the scale is not moved twice.
+    tolerance_s: how far that may be; high: the largest scale, from 1 to SCALE_HIGH. A result without an interval is
+    counted as unmatched. A second result for the same sample is a correction: it replaces the first in the coverage,
+    the scale is not moved twice.
     """
-    if not math.isfinite(reference):
-        return replace(state, unmatched=state.unmatched + 1)
-    near = min(range(len(state.issued)), key=lambda k: abs(state.issued[k].sample_time_s - sample_time_s), default=None)
-    if near is None or abs(state.issued[near].sample_time_s - sample_time_s) > tolerance_s:
+    near = nearest(state, sample_time_s, tolerance_s) if math.isfinite(reference) else None
+    if near is None:
         return replace(state, unmatched=state.unmatched + 1)
     before = state.issued[near]
     after = replace(before, reference=reference)
     issued = (*state.issued[:near], after, *state.issued[near + 1 :])
-    scale = state.scale if before.reference is not None else _moved(state.scale, after.hit)
+    scale = state.scale if before.reference is not None else _moved(state.scale, after.hit, high)
     return replace(state, issued=issued, scale=scale)
+
+
+def nearest(state: Coverage, sample_time_s: float, tolerance_s: float) -> int | None:
+    """Which remembered interval a sample belongs to: the nearest one within tolerance_s, None where there is none."""
+    near = min(range(len(state.issued)), key=lambda k: abs(state.issued[k].sample_time_s - sample_time_s), default=None)
+    if near is None or abs(state.issued[near].sample_time_s - sample_time_s) > tolerance_s:
+        return None
+    return near
 
 
 def report(state: Coverage) -> CoverageReport:
@@ -102,7 +111,7 @@ def binomial_interval(hits: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _moved(scale: float, hit: bool) -> float:
+def _moved(scale: float, hit: bool, high: float) -> float:
     miss = 0.0 if hit else 1.0
     moved = scale * math.exp(STEP * (miss - (1.0 - COVERAGE)))
-    return min(SCALE_HIGH, max(SCALE_LOW, moved))
+    return min(high, SCALE_HIGH, max(SCALE_LOW, moved))

@@ -61,11 +61,17 @@ def instrument_verdict(record: InstrumentRecord | None, now_s: float) -> Verdict
         first = next((f for f in record.figures if not f.passed), None)
         what = "no figures" if first is None else f"{first.name} {first.value:.4g} {first.unit}".strip()
         return Verdict(Quality.BAD, f"instrument {record.instrument} failed its verification: {what}")
-    if not now_s <= record.valid_until_s:
-        days = (now_s - record.valid_until_s) / 86400.0
-        return Verdict(Quality.UNCERTAIN, f"instrument {record.instrument}: verification overdue by {days:.1f} days")
-    if now_s < record.time_s:
-        return Verdict(Quality.UNCERTAIN, f"instrument {record.instrument}: verified in the future; check the clocks")
+    return schedule_verdict(record.instrument, record.time_s, record.valid_until_s, now_s)
+
+
+def schedule_verdict(instrument: str, time_s: float, valid_until_s: float, now_s: float) -> Verdict:
+    """What the time since a passed verification does: overdue, or of the future, is uncertain (s since the epoch)."""
+    if not now_s <= valid_until_s:
+        late_s = now_s - valid_until_s
+        late = f"{late_s / 86400.0:.1f} days" if late_s >= 86400.0 else f"{late_s / 3600.0:.1f} h"
+        return Verdict(Quality.UNCERTAIN, f"instrument {instrument}: verification overdue by {late}")
+    if now_s < time_s:
+        return Verdict(Quality.UNCERTAIN, f"instrument {instrument}: verified in the future; check the clocks")
     return Verdict(Quality.GOOD)
 
 
