@@ -230,9 +230,10 @@ def test_what_is_wrong_with_the_files_is_one_line(bundle_path: Path, files: Path
 def test_folds_span_the_range_and_the_steady_method_is_preferred() -> None:
     assert folds(np.array([3.0, 1.0, 2.0])).tolist() == [2, 0, 1]
     noise = np.random.default_rng(1).normal(0, 1.0, (3, 20))
-    near = {"bias": 3.0 * noise[0], "SST(3)": 0.9 * noise[2][::-1], "DS(0.001)": noise[2]}
-    assert pick(near) == "DS(0.001)"
+    near = {"bias": 3.0 * noise[0], "SST(3)": 0.9 * noise[2][::-1], "DS(3e-05)": noise[2]}
+    assert pick(near) == "DS(3e-05)"
     assert pick({**near, "SST(3)": 0.1 * noise[1]}) == "SST(3)"
+    assert pick({"bias": noise[0], "mean difference": 0.1 * noise[1]}) == "mean difference"
 
 
 def test_a_card_without_transfer_is_read_as_before(bundle: Bundle) -> None:

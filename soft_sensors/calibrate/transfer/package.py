@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from soft_sensors.bundle import CARD, GOLDEN, GRAPH, Bundle
+from soft_sensors.calibrate.evidence import CALIBRATION
 from soft_sensors.calibrate.figures import BLUE, GREY, ORANGE, RED
-from soft_sensors.calibrate.package import card_toml, golden, write_parts
+from soft_sensors.calibrate.package import _npz, card_toml, golden, shape_arrays, write_parts
 from soft_sensors.calibrate.report import STYLE, figure, table
 from soft_sensors.calibrate.transfer.move import Moved
 from soft_sensors.validate import window
@@ -30,8 +31,10 @@ def write_moved(moved: Moved, out: Path) -> Bundle:
     """Write the moved model as a bundle at out; CalibrationError when out holds anything but a bundle."""
     order = np.argsort(moved.old_values, kind="stable")
     parts = {GRAPH: moved.graph, CARD: card_toml(moved.card).encode(),
-             GOLDEN: golden(moved.card, moved.paired.new[order[~moved.suspect[order]]], moved.graph,
-                            moved.anatomy.arrays())}
+              GOLDEN: golden(moved.card, moved.paired.new[order[~moved.suspect[order]]], moved.graph,
+                            {**moved.explained, **shape_arrays(moved.fingerprint)})}
+    if moved.evidence:
+        parts[CALIBRATION] = _npz(moved.evidence)
     return write_parts(parts, lambda bundle_hash, folder: _write_report(moved, bundle_hash, folder), out)
 
 
