@@ -91,7 +91,7 @@ def _judge(network: Network, samples: Samples, intent: Intent, progress: Progres
     _check(samples)
     progress(f"running the network on {len(samples.reference)} spectra")
     value = answers(network, samples.spectra, intent.input_type)
-    _finite(network, samples, value)
+    _usable(network, samples, value)
     window = slice(0, samples.axis.size)  # the network sees the whole axis, so the whole axis is watched
     if intent.axis_range is not None:
         window = windows.asked_window(samples.axis, *intent.axis_range)
@@ -116,11 +116,14 @@ def _check(samples: Samples) -> None:
         raise CalibrationError(f"all {len(y)} reference values are {y[0]:g}; skill needs samples that differ")
 
 
-def _finite(network: Network, samples: Samples, value: FloatArray) -> None:
+def _usable(network: Network, samples: Samples, value: FloatArray) -> None:
     wrong = np.flatnonzero(~np.isfinite(value))
     if wrong.size:
         raise NetworkError(f"{network.where}: no finite value for {wrong.size} of {value.size} spectra, the first is "
                            f"{samples.sample_ids[wrong[0]]!r}; mend the network, or its input")
+    if not float(np.ptp(value)) > 0:
+        raise NetworkError(f"{network.where}: it says {value[0]:g} whatever the spectrum; train it again, and check what "
+                           "scaling it expects of its input")
 
 
 def _settle(X: FloatArray, fold: IntArray, suspect: BoolArray) -> tuple[BoolArray, limits.Distances, int]:

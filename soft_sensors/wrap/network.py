@@ -75,6 +75,8 @@ def read_network(path: Path, n_channels: int, input_name: str | None = None, out
         model = inliner.inline_local_functions(model)
     _refuse_operators(model, path)
     given, made = _input(model, path, input_name), _output(model, path, output_name)
+    del model.graph.input[:]  # old files list weights as inputs: they are constants here
+    model.graph.input.append(given)
     if given.type.tensor_type.elem_type not in ELEMENTS:
         raise NetworkError(f"{path}: input {given.name!r} takes {_kind(given)}; wrap takes float or double networks")
     return Network(str(path), content, model, given.name, made.name, _shape(given, n_channels, path),
@@ -171,7 +173,7 @@ def _tensors(model: Any) -> Iterator[Any]:
 def _input(model: Any, path: Path, asked: str | None) -> Any:
     weights = {tensor.name for tensor in model.graph.initializer}
     weights |= {sparse.values.name for sparse in model.graph.sparse_initializer}
-    free = [value for value in model.graph.input if value.name not in weights]  # old files list weights as inputs
+    free = [value for value in model.graph.input if value.name not in weights]
     chosen = _named(free, path, asked, "input")
     if len(free) > 1:
         others = ", ".join(value.name for value in free if value is not chosen)
