@@ -122,8 +122,8 @@ def _usable(network: Network, samples: Samples, value: FloatArray) -> None:
         raise NetworkError(f"{network.where}: no finite value for {wrong.size} of {value.size} spectra, the first is "
                            f"{samples.sample_ids[wrong[0]]!r}; mend the network, or its input")
     if not float(np.ptp(value)) > 0:
-        raise NetworkError(f"{network.where}: it says {value[0]:g} whatever the spectrum; train it again, and check what "
-                           "scaling it expects of its input")
+        raise NetworkError(f"{network.where}: it says {value[0]:g} whatever the spectrum; train it again, and check "
+                           "what scaling it expects of its input")
 
 
 def _settle(X: FloatArray, fold: IntArray, suspect: BoolArray) -> tuple[BoolArray, limits.Distances, int]:

@@ -59,7 +59,7 @@ def check_same(network: Network, alone: FloatArray, wrapped: FloatArray) -> None
     apart = np.abs(wrapped - alone)
     worst = int(np.argmax(apart - allowed * np.abs(alone)))
     if not (apart <= allowed * np.abs(alone)).all():
-        raise NetworkError(f"{network.where}: alone it gives {alone[worst]!r}, in the bundle {wrapped[worst]!r}: its "
+        raise NetworkError(f"{network.where}: alone it gives {alone[worst]:.9g}, in the bundle {wrapped[worst]:.9g}: its "
                            f"opset cannot be converted without a change; export it with opset {OPSET} or later")
 
 

@@ -38,7 +38,8 @@ class NetworkError(SensorError):
 class Network:
     """A regressor as it was given: its bytes and graph, the names and form of its input and output.
 
-    shape: of one spectrum as the input takes it; element: float32 or float64, of the input; where: the file.
+    shape: of one spectrum as the input takes it; element: float32 or float64, of the input; where: the file, sha256:
+    its hash.
     """
 
     where: str
@@ -48,11 +49,7 @@ class Network:
     output_name: str
     shape: tuple[int, ...]
     element: str
-
-    @property
-    def sha256(self) -> str:
-        """Of the file."""
-        return hashlib.sha256(self.content).hexdigest()
+    sha256: str
 
     @property
     def origin(self) -> str:
@@ -75,12 +72,15 @@ def read_network(path: Path, n_channels: int, input_name: str | None = None, out
         model = inliner.inline_local_functions(model)
     _refuse_operators(model, path)
     given, made = _input(model, path, input_name), _output(model, path, output_name)
-    del model.graph.input[:]  # old files list weights as inputs: they are constants here
-    model.graph.input.append(given)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if len(model.graph.input) > 1:  # old files list weights as inputs, which nobody will feed: they become constants
+        del model.graph.input[:]
+        model.graph.input.append(given)
+        content = model.SerializeToString(deterministic=True)
     if given.type.tensor_type.elem_type not in ELEMENTS:
         raise NetworkError(f"{path}: input {given.name!r} takes {_kind(given)}; wrap takes float or double networks")
     return Network(str(path), content, model, given.name, made.name, _shape(given, n_channels, path),
-                   ELEMENTS[given.type.tensor_type.elem_type])
+                   ELEMENTS[given.type.tensor_type.elem_type], sha256)
 
 
 def answers(network: Network, spectra: FloatArray, input_type: str = "float64") -> FloatArray:

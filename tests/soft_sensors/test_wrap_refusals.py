@@ -67,7 +67,8 @@ def test_weights_listed_as_inputs_are_no_inputs(files: Path, tmp_path: Path) -> 
     source = onnx.load(linear(tmp_path / "m.onnx"))
     source.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [N, 1]))
     (tmp_path / "m.onnx").write_bytes(source.SerializeToString())
-    assert wrap(files, tmp_path / "m.onnx", tmp_path / "b").exit_code == 0
+    result = wrap(files, tmp_path / "m.onnx", tmp_path / "b")
+    assert result.exit_code == 0, result.output
 
 
 def test_no_number(files: Path, tmp_path: Path) -> None:
