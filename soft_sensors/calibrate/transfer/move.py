@@ -57,13 +57,15 @@ class Known:
 class Moved:
     """The model for the new instrument, and the evidence.
 
-    graph: serialised; old_values, before, after [n]: the model's values on the old instrument, on the new one without
-    a map, and the chosen way, learnt without the pair; rmse by map name, cross-validated; held_out [n, 4]: value, T2,
-    Q, distance; suspect [n]: pairs left out; tried: against the references, where they are known; explained: arrays
-    that explain answers; evidence: the arrays of calibration.npz (empty: none); warnings: one line each.
+    home: the parent's card; graph: serialised; old_values, before, after [n]: the model's values on the old instrument,
+    on the new one without a map, and the chosen way, learnt without the pair; rmse by map name, cross-validated;
+    held_out [n, 4]: value, T2, Q, distance; suspect [n]: pairs left out; tried: against the references, where they are
+    known; explained: arrays that explain answers; evidence: the arrays of calibration.npz (empty: none); warnings: one
+    line each.
     """
 
     card: Card
+    home: Card
     graph: bytes
     chosen: Map
     paired: Paired
@@ -125,7 +127,7 @@ def _move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Pro
         warnings.append("no fingerprint: the shapes of good spectra on the new instrument are not known, T2, Q and "
                         f"distance stand alone; it takes {FEWEST_TO_KNOW_SHAPES} pairs and the parent's "
                         "calibration.npz beside it")
-    return Moved(card, moved_graph, route.chosen, paired, pairs.old_out[:, 0], pairs.new_out[:, 0],
+    return Moved(card, parent.card, moved_graph, route.chosen, paired, pairs.old_out[:, 0], pairs.new_out[:, 0],
                  route.held_out[:, 0], judged.rmse, rms(difference[kept]), route.held_out, suspect, tried,
                  explained or parent.anatomy.arrays(), shapes, evidence, tuple(warnings))
 

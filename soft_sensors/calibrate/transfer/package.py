@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -16,15 +16,19 @@ from soft_sensors.calibrate.evidence import CALIBRATION
 from soft_sensors.calibrate.figures import BLUE, GREY, ORANGE, RED
 from soft_sensors.calibrate.package import _npz, card_toml, golden, shape_arrays, write_parts
 from soft_sensors.calibrate.report import STYLE, figure, table
+from soft_sensors.calibrate.transfer.choose import rms
 from soft_sensors.calibrate.transfer.move import Moved
+from soft_sensors.calibrate.transfer.pooled import POOLED
 from soft_sensors.validate import window
 
-CAPTIONS = {
-    "pairs": "Each pair on both instruments; the transferred value is by a map that was chosen and learnt without it.",
-    "methods": "Cross-validated difference to the old instrument's values for every map that was tried: "
-               "SST(components), DS(ridge), PDS(channels, components).",
-    "spectra": "What is left of the difference between the instruments, over the pairs the map was learnt from.",
-}
+PICTURES = Mapping[str, tuple[str, Callable[[Moved, Axes], None]]]
+PAIRS = "Each pair on both instruments; the transferred value is by a way that was chosen and learnt without the pair."
+METHODS = ("Cross-validated difference to the old instrument's values for every map that was tried: SST(components), "
+           "DS(ridge), PDS(channels, components).")
+SPECTRA = "What is left of the difference between the instruments, over the pairs that were learnt from."
+LIMITS = "The pairs' new spectra, held out, against the limits of the card (solid) and those at home (dashed)."
+REFERENCES = ("The pairs' new spectra against their references, each predicted by a fit that had seen nothing of the "
+              "pair on either instrument.")
 
 
 def write_moved(moved: Moved, out: Path) -> Bundle:
@@ -39,14 +43,14 @@ def write_moved(moved: Moved, out: Path) -> Bundle:
 
 
 def _write_report(moved: Moved, bundle_hash: str, folder: Path) -> None:
-    drawn: dict[str, Callable[[Moved, Axes], None]] = {"pairs": _pairs, "methods": _methods, "spectra": _spectra}
-    pictures = {name: _png(draw, moved) for name, draw in drawn.items()}
+    drawn = _drawn(moved)
+    pictures = {name: _png(draw, moved) for name, (_, draw) in drawn.items()}
     (folder / "figures").mkdir()
     for name, picture in pictures.items():
         (folder / "figures" / f"{name}.png").write_bytes(picture)
     card = moved.card
     notes = "".join(f'<p class="no">{escape(text)}</p>' for text in moved.warnings)
-    shown = "".join(figure(CAPTIONS[name], picture) for name, picture in pictures.items())
+    shown = "".join(figure(drawn[name][0], picture) for name, picture in pictures.items())
     (folder / "report.html").write_text(f"""<!doctype html><html lang="en"><head><meta charset="utf-8">
 <title>{escape(card.name)}</title><style>{STYLE}</style></head><body>
 <h1>Soft sensor {escape(card.name)}: {escape(card.cqa)}, transferred to another instrument</h1>{notes}
@@ -57,23 +61,53 @@ def _write_report(moved: Moved, bundle_hash: str, folder: Path) -> None:
 """, encoding="utf-8")
 
 
+def _drawn(moved: Moved) -> PICTURES:
+    """Caption and drawing by name, in the report's order; what has no evidence is not drawn."""
+    found: dict[str, tuple[str, Callable[[Moved, Axes], None]]] = {"pairs": (PAIRS, _pairs)}
+    if moved.tried is not None:
+        found["references"] = (REFERENCES, _references)
+    return found | {"methods": (METHODS, _methods), "spectra": (SPECTRA, _spectra), "limits": (LIMITS, _limits)}
+
+
 def _facts(moved: Moved, bundle_hash: str) -> list[tuple[str, str]]:
     card, made = moved.card, moved.card.transfer
     if made is None:
         raise ValueError("a moved model's card says how it was moved")
     unit = f" {card.unit}" if card.unit else ""
+    home = moved.home
+    interval = (f"±{card.half_width:.4g}{unit}: ±{made.parent_half_width:.4g} at home and "
+                f"±{made.agreement_half_width:.4g} between the instruments, added in squares")
+    if made.referenced:
+        interval = (f"±{card.half_width:.4g}{unit}, ±{made.parent_half_width:.4g} at home: the size of the pairs' "
+                    "held-out errors with the shape of the calibration's, never narrower than at home")
     return [
         ("Parent", f"{made.parent_name}, bundle hash {made.parent_hash}"),
-        ("Map", f"{made.method}; learnt from {len(made.pairs)} pairs"),
+        ("Way", f"{made.method}; learnt from {len(made.pairs)} pairs"),
         ("Difference to the old instrument, no transfer", f"{made.rmse_before:.4g}{unit} (root mean square)"),
         ("Difference to the old instrument, transferred", f"{made.rmse_after:.4g}{unit} (nested cross-validation)"),
-        ("90 % interval", f"±{card.half_width:.4g}{unit}: ±{made.parent_half_width:.4g} at home and "
-                          f"±{made.agreement_half_width:.4g} between the instruments, added in squares"),
+        *_judged(moved, unit),
+        ("90 % interval", interval),
         ("Error to expect", f"{card.rmsecv:.4g}{unit}; skill over the null model {card.skill:.3f}"),
         ("Evidence", card.evidence),
-        ("Limits", f"T² {card.t2_limit:.4g}, Q {card.q_limit:.4g}; refused above {card.refuse_factor:g} times these"),
+        ("Limits", f"T² {card.t2_limit:.4g} (at home {home.t2_limit:.4g}), Q {card.q_limit:.4g} ({home.q_limit:.4g}), "
+                   f"distance {card.distance_limit:.4g} ({home.distance_limit:.4g}); refused above "
+                   f"{card.refuse_factor:g} times these"),
+        ("Shapes of good spectra", "not known" if moved.fingerprint is None else
+         "learnt from the pairs and from the calibration spectra as the new instrument would have seen them"),
         ("Software", card.software), ("Bundle hash", bundle_hash),
     ]
+
+
+def _judged(moved: Moved, unit: str) -> list[tuple[str, str]]:
+    """Each way's error against the references, where these are known."""
+    if moved.tried is None:
+        return [("Against references", "not judged: the pairs' references or the parent's calibration are not known")]
+    tried = moved.tried
+    truth = tried.home.truth[tried.trusted]
+    found = (("no transfer", tried.refitted.plain), ("best map", tried.refitted.mapped),
+             (POOLED, tried.refitted.pooled))
+    text = "; ".join(f"{name} {rms(values[tried.trusted] - truth):.4g}{unit}" for name, values in found)
+    return [("Against references", f"{text} ({truth.size} pairs, held out)")]
 
 
 def _rows(moved: Moved) -> str:
@@ -106,12 +140,37 @@ def _pairs(moved: Moved, axes: Axes) -> None:
     ends = np.array([old.min(), old.max()])
     axes.plot(ends, ends, color=GREY, lw=1)
     axes.plot(old, moved.before, "x", ms=5, color=RED, alpha=0.8, label="no transfer")
-    axes.plot(old, moved.after, "o", ms=4.5, color=BLUE, alpha=0.8, mew=0, label=f"{moved.chosen.name}, pair held out")
+    axes.plot(old, moved.after, "o", ms=4.5, color=BLUE, alpha=0.8, mew=0, label=f"{moved.chosen.name}, held out")
     if moved.suspect.any():
         axes.plot(old[moved.suspect], moved.after[moved.suspect], "D", ms=9, mfc="none", mec=ORANGE, label="left out")
     axes.set(xlabel=_of_unit(moved, "Old instrument"), ylabel=_of_unit(moved, "New instrument"),
              title=f"{moved.card.cqa}: the same samples on both instruments")
     axes.legend(frameon=False, fontsize=9)
+
+
+def _references(moved: Moved, axes: Axes) -> None:
+    tried = moved.tried
+    if tried is None:
+        raise ValueError("without references there is nothing to draw")
+    truth = tried.home.truth
+    ends = np.array([np.nanmin(truth), np.nanmax(truth)])
+    axes.plot(ends, ends, color=GREY, lw=1)
+    ways = (("no transfer", tried.refitted.plain, "x", RED), ("best map", tried.refitted.mapped, "o", BLUE),
+            (POOLED, tried.refitted.pooled, "^", ORANGE))
+    for name, values, mark, colour in ways:
+        axes.plot(truth[tried.trusted], values[tried.trusted], mark, ms=5, color=colour, alpha=0.8, label=name)
+    axes.set(xlabel=_of_unit(moved, "Reference"), ylabel=_of_unit(moved, "New instrument, held out"),
+             title=f"{moved.card.cqa}: the pairs against their references")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _limits(moved: Moved, axes: Axes) -> None:
+    kept = ~moved.suspect
+    axes.loglog(moved.held_out[kept, 1], moved.held_out[kept, 2], "o", ms=4.5, color=BLUE, mew=0, alpha=0.8)
+    for card, style in ((moved.card, "-"), (moved.home, "--")):
+        axes.axvline(card.t2_limit, color=RED, ls=style, lw=1)
+        axes.axhline(card.q_limit, color=RED, ls=style, lw=1)
+    axes.set(xlabel="T²", ylabel="Q", title="Distances of the pairs and the limits")
 
 
 def _methods(moved: Moved, axes: Axes) -> None:
@@ -130,7 +189,10 @@ def _spectra(moved: Moved, axes: Axes) -> None:
     kept = ~moved.suspect
     old, new = moved.paired.old[kept][:, used], moved.paired.new[kept][:, used]
     axis = moved.card.axis[used]
-    for spectra, colour, text in ((new, RED, "no transfer"), (moved.chosen.spectra(new), BLUE, moved.chosen.name)):
+    ways = [(new, RED, "no transfer")]
+    if moved.chosen.on_spectra:
+        ways.append((moved.chosen.spectra(new), BLUE, moved.chosen.name))
+    for spectra, colour, text in ways:
         left = spectra - old
         axes.plot(axis, left.mean(axis=0), color=colour, lw=1.4, label=f"{text}: mean difference")
         axes.fill_between(axis, left.min(axis=0), left.max(axis=0), color=colour, alpha=0.15, lw=0)
