@@ -48,4 +48,4 @@ def _joined(treated: list[wear.Treated], weights: list[float]) -> wear.Treated:
     X = np.hstack([w * t.X for w, t in zip(weights, treated, strict=True)])
     worn = np.concatenate([w * t.worn for w, t in zip(weights, treated, strict=True)], axis=2)
     compressed, axes = pls1.compress(X)
-    return wear.Treated(compressed, (worn - X.mean(axis=0)) @ axes)
+    return wear.Treated(compressed, (worn - X.mean(axis=0)) @ axes, treated[0].places)

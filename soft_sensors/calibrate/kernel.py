@@ -7,7 +7,6 @@ Kernel: a^2 exp(-|t - t'|^2 / (2 l^2)) + b^2 t.t', noise s^2; amplitudes and len
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,25 +41,22 @@ def predict(process: Any, scores: FloatArray) -> FloatArray:
 
 
 def cross_validate(
-    members: Sequence[tuple[FloatArray, int]], y: FloatArray, fold: IntArray, keep: np.ndarray[Any, Any]
+    X: FloatArray, n_latent: int, y: FloatArray, fold: IntArray, keep: np.ndarray[Any, Any]
 ) -> FloatArray:
-    """Average predictions [n] of each sample by kernel models that saw none of its fold.
+    """Predictions [n] of each sample by a kernel model on pre-treated spectra X that saw none of its fold.
 
-    members: pre-treated spectra and number of latent variables. The kernel's three numbers are learnt once, from all
-    kept samples; the nested cross-validation outside learns them without its fold.
+    The kernel's numbers are learnt once, from all kept samples; the nested cross-validation outside learns them
+    without its fold.
     """
-    values = []
-    for X, n_latent in members:
-        whole = pls1.fit(X[keep], y[keep], n_latent)
-        process = fit(pls1.scores(whole, X[keep]), y[keep])
-        predicted = np.empty(len(y))
-        for f in np.unique(fold):
-            out = fold == f
-            model = pls1.fit(X[keep & ~out], y[keep & ~out], n_latent)
-            part = again(process, pls1.scores(model, X[keep & ~out]), y[keep & ~out])
-            predicted[out] = predict(part, pls1.scores(model, X[out]))
-        values.append(predicted)
-    return np.asarray(np.mean(values, axis=0), dtype=np.float64)
+    whole = pls1.fit(X[keep], y[keep], n_latent)
+    process = fit(pls1.scores(whole, X[keep]), y[keep])
+    predicted = np.empty(len(y))
+    for f in np.unique(fold):
+        out = fold == f
+        model = pls1.fit(X[keep & ~out], y[keep & ~out], n_latent)
+        part = again(process, pls1.scores(model, X[keep & ~out]), y[keep & ~out])
+        predicted[out] = predict(part, pls1.scores(model, X[out]))
+    return predicted
 
 
 class KernelOnScores(RegressorMixin, BaseEstimator):  # type: ignore[misc]

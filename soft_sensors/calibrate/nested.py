@@ -5,11 +5,10 @@ Choosing on the samples that one is judged on flatters; these errors are what a 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from soft_sensors.calibrate import kernel, pls1
@@ -22,13 +21,12 @@ from soft_sensors.signals import FloatArray
 HeldOut = Mapping[Region, Mapping[Recipe | Fused, FloatArray]]
 WORTH_PROCESSES = 3e9  # our choice, in multiplications: below this, starting processes costs more than it saves
 
-
 def nested(
     candidates: Candidates, y: FloatArray, fold: IntArray, outer: IntArray, keep: BoolArray, progress: Progress
 ) -> FloatArray:
     """Predictions [n] by models chosen and fitted without the sample's outer fold; all cores, the same bits as one."""
     folds = np.unique(outer).tolist()
-    jobs = (os.cpu_count() or 1) if _cost(candidates, fold) * len(folds) > WORTH_PROCESSES else 1
+    jobs = cpu_count() if _cost(candidates, fold) * len(folds) > WORTH_PROCESSES else 1
     work = delayed(_one_fold)
     done = Parallel(n_jobs=jobs, return_as="generator")(
         work(*_split(candidates, outer == f), y[outer != f], fold[outer != f], keep[outer != f]) for f in folds
@@ -39,18 +37,15 @@ def nested(
         predicted[outer == f] = values
     return predicted
 
-
 def _split(candidates: Candidates, out: BoolArray) -> tuple[Candidates, HeldOut]:
     rest = {region: {r: part.rows(~out) for r, part in parts.items()} for region, parts in candidates.items()}
     held_out = {region: {r: part.X[out] for r, part in parts.items()} for region, parts in candidates.items()}
     return rest, held_out
 
-
 def _one_fold(rest: Candidates, held_out: HeldOut, y: FloatArray, fold: IntArray, keep: BoolArray) -> FloatArray:
     with threadpool_limits(1):
         chosen = choose(rest, y, fold, keep)
         return _predict(chosen, rest, held_out, y, keep)
-
 
 def _predict(chosen: Choice, rest: Candidates, held_out: HeldOut, y: FloatArray, keep: BoolArray) -> FloatArray:
     """Predictions of the held-out rows by the chosen members, fitted on the kept rows of the rest."""
@@ -64,7 +59,6 @@ def _predict(chosen: Choice, rest: Candidates, held_out: HeldOut, y: FloatArray,
         else:
             values.append(pls1.predict_path(model, unseen, member.n_latent)[:, -1])
     return np.asarray(np.mean(values, axis=0), dtype=np.float64)
-
 
 def _cost(candidates: Candidates, fold: IntArray) -> float:
     """Roughly the multiplications of one choice: a covariance a fold and recipe."""

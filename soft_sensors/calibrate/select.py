@@ -49,10 +49,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Searched:
-    """What cross-validation found within one region; lowest [folds]: losses of the best recipe at its best size."""
+    """What cross-validation found within one region: the average's predictions [n] and the first member's alone [n].
+
+    lowest [folds]: losses of the best recipe at its best size.
+    """
 
     members: tuple[Member, ...]
     predicted: FloatArray
+    alone: FloatArray
     curves: Mapping[str, FloatArray]
     lowest: FloatArray
 
@@ -80,11 +84,15 @@ def choose(candidates: Candidates, y: FloatArray, fold: IntArray, keep: BoolArra
     tried["PLS"] = float(np.sqrt(linear.mean()))
     predicted, on_kernel = best.predicted, False
     if kernel.FEWEST <= int(keep.sum()) <= kernel.MOST:
-        curved = kernel.cross_validate([(treated[m.recipe].X, m.n_latent) for m in best.members], y, fold, keep)
-        gain = linear - _squared(curved, y, fold, keep)
-        tried["kernel on PLS scores"] = float(np.sqrt(_squared(curved, y, fold, keep).mean()))
+        first = best.members[0]
+        curved = _squared(kernel.cross_validate(treated[first.recipe].X, first.n_latent, y, fold, keep), y, fold, keep)
+        straight = _squared(best.alone, y, fold, keep)
+        gain = straight - curved
+        tried["PLS, best recipe alone"] = float(np.sqrt(straight.mean()))
+        tried["kernel on its scores"] = float(np.sqrt(curved.mean()))
         if float(gain.mean()) > _standard_error(gain):
-            predicted, on_kernel = curved, True
+            parts = [kernel.cross_validate(treated[m.recipe].X, m.n_latent, y, fold, keep) for m in best.members]
+            predicted, on_kernel = np.asarray(np.mean(parts, axis=0)), True
     return Choice(region, best.members, on_kernel, predicted, best.curves, tried)
 
 
@@ -100,8 +108,8 @@ def _search(treated: Mapping[Recipe | Fused, Treated], y: FloatArray, fold: IntA
     chosen = chosen[: MOST_MEMBERS if int(keep.sum()) >= FEWEST_TO_AVERAGE else 1]
     strict = 1.0 if len(chosen) == 1 else 0.5
     members = tuple(Member(recipe, simplest(losses[recipe], strict)) for recipe in chosen)
-    predicted = np.mean([paths[m.recipe][:, m.n_latent - 1] for m in members], axis=0)
-    return _Searched(members, predicted, curves, lowest)
+    each = [paths[m.recipe][:, m.n_latent - 1] for m in members]
+    return _Searched(members, np.asarray(np.mean(each, axis=0)), each[0], curves, lowest)
 
 
 def _as_good_as_the_best(losses: Mapping[Recipe | Fused, FloatArray]) -> tuple[list[Recipe | Fused], FloatArray]:

@@ -12,27 +12,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soft_sensors.calibrate import pls1
+from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.pretreatment import Fused, Recipe, treat
 from soft_sensors.signals import FloatArray
 
 SIZE = 0.03  # our choice: 3 % of the mean level, for offset, tilt, curvature, a slow wave, and of the gain
 SHIFT = 0.1  # channels, our choice
+WORN_SAMPLES = 40  # our choice: evenly spread ones are enough to see how far a model's predictions move
 
 
 @dataclass(frozen=True)
 class Treated:
-    """Pre-treated spectra in their principal axes: X [n, r] as measured, worn [w, n, r] disturbed in w ways."""
+    """Pre-treated spectra in their principal axes: X [n, r] as measured, worn [w, s, r]: some of them, disturbed.
+
+    places [s]: the rows of X that the worn ones come from.
+    """
 
     X: FloatArray
     worn: FloatArray
+    places: IntArray
 
     def rows(self, which: NDArray[np.bool_]) -> Treated:
-        """The chosen rows of both."""
-        return Treated(self.X[which], self.worn[:, which])
+        """The chosen rows [n] of both."""
+        stay, number = which[self.places], np.cumsum(which) - 1
+        return Treated(self.X[which], self.worn[:, stay], number[self.places[stay]])
+
+
+def some(n: int) -> IntArray:
+    """The rows, evenly spread, that are disturbed."""
+    return np.unique(np.linspace(0, n - 1, min(n, WORN_SAMPLES)).round().astype(np.int64))
 
 
 def worn(spectra: FloatArray, window: slice) -> list[FloatArray]:
-    """Whole spectra [n, m], disturbed within the window, once for each kind of wear."""
+    """Some of the whole spectra [n, m], disturbed within the window, once for each kind of wear."""
+    spectra = spectra[some(len(spectra))]
     inside = spectra[:, window]
     place = np.linspace(-1.0, 1.0, inside.shape[1])
     level = SIZE * float(np.abs(inside).mean())
@@ -56,11 +69,13 @@ def treated(recipe: Recipe | Fused, window: slice, spectra: FloatArray, disturbe
     compressed, axes = pls1.compress(X)
     centre = X.mean(axis=0)
     moved = [(treat(recipe, window, rows) - centre) @ axes for rows in disturbed]
-    return Treated(compressed, np.array(moved))
+    return Treated(compressed, np.array(moved), some(len(spectra)))
 
 
 def penalty(model: pls1.Pls1, part: Treated, n_latent: int) -> FloatArray:
     """Mean squared movement [n_latent] of a model's predictions under the disturbances, by size."""
-    straight = pls1.predict_path(model, part.X, n_latent)
+    if not part.places.size:
+        return np.zeros(n_latent)
+    straight = pls1.predict_path(model, part.X[part.places], n_latent)
     moved = [np.mean((pls1.predict_path(model, rows, n_latent) - straight) ** 2, axis=0) for rows in part.worn]
     return np.asarray(np.mean(moved, axis=0), dtype=np.float64)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # the tests run side by side already
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

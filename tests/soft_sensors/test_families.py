@@ -162,6 +162,7 @@ def test_wear_is_paid_by_those_whom_it_moves() -> None:
     window = slice(0, 80)
     offset = [blends.spectra + 0.03]
     moved = {}
+    offset = [rows[wear.some(60)] for rows in offset]
     for recipe in (Recipe("no", 0, 0), Recipe("no", 1, 11)):
         part = wear.treated(recipe, window, blends.spectra, offset)
         moved[recipe.derivative] = wear.penalty(pls1.fit(part.X, blends.concentration, 2), part, 2)[-1]
@@ -170,7 +171,7 @@ def test_wear_is_paid_by_those_whom_it_moves() -> None:
     disturbed = wear.worn(blends.spectra, slice(10, 70))
     assert len(disturbed) == 6
     for rows in disturbed:
-        changed = rows - blends.spectra
+        changed = rows - blends.spectra[wear.some(60)]
         assert np.abs(changed[:, 10:70]).max() > 0.0
         assert np.abs(changed[:, :10]).max() == np.abs(changed[:, 70:]).max() == 0.0
 

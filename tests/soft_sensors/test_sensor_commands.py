@@ -50,7 +50,7 @@ def model(files: Path) -> Path:
 
 def test_a_bundle_is_complete_and_its_report_stands_alone(model: Path) -> None:
     assert {p.name for p in model.iterdir()} == {"graph.onnx", "card.toml", "golden.npz", "hashes.toml", "report.html",
-                                                 "figures"}
+                                                 "figures", "calibration.npz"}
     page = (model / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(list((model / "figures").glob("*.png"))) == 5
     assert "http" not in page
@@ -67,7 +67,8 @@ def test_predictions_file(model: Path, files: Path, tmp_path: Path) -> None:
     assert "4 predictions, 2 good, 0 uncertain, 2 bad" in result.stdout
     with (tmp_path / "P.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert list(rows[0]) == ["sample_id", "value", "lower", "upper", "t2", "q", "quality", "reason"]
+    assert list(rows[0]) == ["sample_id", "value", "lower", "upper", "t2", "q", "quality", "reason", "distance",
+                             "outcome", "undecided"]
     assert [r["quality"] for r in rows] == ["good", "good", "bad", "bad"]
     assert float(rows[0]["lower"]) < fresh.concentration[0] < float(rows[0]["upper"])
     assert rows[2]["value"] == ""
