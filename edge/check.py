@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from control.signals import Mode
+from edge.acquire.folder import MOVED_TO
 from edge.acquire.opcua import OpcUaLine
+from edge.config import SensorTable
 from edge.errors import PatloopError
 from edge.identity import require_own_names
 from edge.line import Line, compose
 from edge.pki import credentials
 from edge.record.export import utc
-from edge.sensing import fit_for_closed_loop
-from edge.signals import Link, Scan
+from edge.sensing import fit_for_closed_loop, verdict_of
+from edge.signals import Licence, Link, Scan
 from edge.understand import reading, usable
+from soft_sensors.errors import SensorError
+from soft_sensors.registry.log import read_registry
+from soft_sensors.signals import Quality
 from soft_sensors.validate import axis_fault
+
+STEPS = frozenset({"register", "verify", "approve", "activate", "rollback", "promote"})  # that change where it stands
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,9 @@ def findings(line_file: Path, state: Path | None, *, offline: bool) -> Iterator[
     yield Checked(fine=True, what=f"line file {line_file}: {line.config.line.name}, hash {line.config_hash[:12]}")
     yield Checked(fine=True, what=f"soft sensor {line.sensor.card.name}: golden vectors reproduced")
     yield _model(line)
+    yield _instrument(line)
+    if line.config.analyser.folder is not None:
+        yield drop_folder(line.config.analyser.folder)
     if line.control is not None:
         yield Checked(fine=True, what=f"controller {line.control.settings.controller.name}: golden vectors reproduced")
     if line.config.opcua is None:
@@ -57,9 +68,54 @@ def _model(line: Line) -> Checked:
     now_s = time.time()
     licence = line.licences.acquire(now_s)
     fit = fit_for_closed_loop(line, licence, now_s)
+    name = line.config.sensor.model or line.sensor.card.name
+    told = f"model {name}, bundle {licence.bundle_hash[:12]}: {licence.state}{_signed(line.config.sensor, licence)}"
     if fit.given:
-        return Checked(fine=True, what=f"{line.config.sensor.model}: effective until {utc(licence.valid_until_s)}")
-    return Checked(line.config.line.mode_ceiling is not Mode.CLOSED, f"advice at most: {fit.reason}")
+        days = (licence.valid_until_s - now_s) / 86400.0
+        return Checked(fine=True, what=f"{told}; expires {utc(licence.valid_until_s)}, in {days:.0f} days")
+    return Checked(line.config.line.mode_ceiling is not Mode.CLOSED, f"{told}; advice at most: {fit.reason}")
+
+
+def _signed(table: SensorTable, licence: Licence) -> str:
+    """Who brought the bundle to where it stands, and when; empty where no registry can tell."""
+    if table.registry is None or table.registry_id is None:
+        return ""
+    try:
+        registry = read_registry(table.registry, table.registry_id)
+    except SensorError:
+        return ""  # why it cannot be believed is in the licence
+    of_it = [e for e in registry.events if e.body.get("bundle") == licence.bundle_hash and e.action in STEPS]
+    last = of_it[-1] if of_it else None
+    return "" if last is None else f" since {last.time}, signed by {last.person} ({last.action})"
+
+
+def _instrument(line: Line) -> Checked:
+    """Whether the instrument's verification lets estimates be good; not asked for is a hint, not a failure."""
+    if line.instrument is None:
+        return Checked(fine=True, what="hint: no instrument verification is asked for ([analyser] verification)")
+    now_s = time.time()
+    found = line.instrument.acquire(now_s)
+    verdict = verdict_of(found, now_s)
+    if verdict.quality is not Quality.GOOD:
+        return Checked(fine=False, what=f"instrument verification: {verdict.reason}")
+    told = f"instrument {found.instrument}: verification passed, holds until {utc(found.valid_until_s)}"
+    return Checked(fine=True, what=told)
+
+
+def drop_folder(folder: Path) -> Checked:
+    """Whether files can be listed in the drop folder and moved out of it, tried with a file that no reader sees."""
+    mend = "give the account of the service the right to read, write and rename there"
+    try:
+        next(folder.iterdir(), None)
+        for place in (folder, *(folder / name for name in MOVED_TO if (folder / name).exists())):
+            with tempfile.TemporaryDirectory(prefix=".patloop-check-", dir=folder) as probe:
+                Path(probe, "moved").touch()
+                Path(probe, "moved").rename(place / f"{Path(probe).name}.moved").unlink()
+    except FileNotFoundError:
+        return Checked(fine=False, what=f"drop folder {folder}: does not exist; make it, or mend [analyser] folder")
+    except OSError as error:
+        return Checked(fine=False, what=f"drop folder {error.filename or folder}: {error.strerror}; {mend}")
+    return Checked(fine=True, what=f"drop folder {folder}: files can be read and moved")
 
 
 async def _online(line: Line, remote: OpcUaLine) -> list[Checked]:

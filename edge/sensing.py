@@ -12,7 +12,7 @@ from control.guard import Permission
 from control.signals import Mode
 from edge.acquire.licence import UNGOVERNED
 from edge.line import Line
-from edge.signals import Licence, Sample
+from edge.signals import Licence, Sample, Verification
 from edge.watching import Watch, hear, of_model, send
 from soft_sensors.bundle import Bundle
 from soft_sensors.card import Card
@@ -52,7 +52,7 @@ def sense(line: Line, before: Sensed, sample: Sample) -> tuple[Sensed, bool]:
     scan, spectrum, last = sample.scan, sample.scan.spectrum, before.estimate
     bundle, model = _licensed(line, sample.licence)
     challenger = None if sample.licence is None else sample.licence.challenger_hash
-    instrument = instrument_verdict_of(line, sample)
+    instrument = _instrument(line, sample)
     watch = hear(of_model(before.watch, model), scan.lab, line.config)
     new = spectrum is not None and (last is None or spectrum.counter != last.counter or spectrum.time_s != last.time_s)
     now, then = (model, challenger, instrument), (before.model, before.shadow_hash, before.instrument)
@@ -79,16 +79,20 @@ def sense(line: Line, before: Sensed, sample: Sample) -> tuple[Sensed, bool]:
     return replace(before, estimate=last, shadow=shadow, instrument=instrument, watch=watch), False
 
 
-def instrument_verdict_of(line: Line, sample: Sample) -> Verdict:
+def _instrument(line: Line, sample: Sample) -> Verdict:
     """What the instrument's verification does to every estimate now; good on a line that asks for none."""
     if line.config.analyser.verification is None:
         return Verdict(Quality.GOOD)
-    found = sample.verification
+    return verdict_of(sample.verification, sample.scan.time_s)
+
+
+def verdict_of(found: Verification | None, now_s: float) -> Verdict:
+    """What a verification does to every estimate at this time: failed is bad; missing or overdue is uncertain."""
     if found is None:
-        return instrument_verdict(None, sample.scan.time_s)
+        return instrument_verdict(None, now_s)
     if found.failed or found.missing:
         return Verdict(Quality.BAD, found.failed) if found.failed else Verdict(Quality.UNCERTAIN, found.missing)
-    return schedule_verdict(found.instrument, found.time_s, found.valid_until_s, sample.scan.time_s)
+    return schedule_verdict(found.instrument, found.time_s, found.valid_until_s, now_s)
 
 
 def fit_for_closed_loop(line: Line, licence: Licence | None, now_s: float) -> Permission:

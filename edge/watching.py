@@ -99,10 +99,10 @@ def told_of_drift(watch: Watch, estimate: Estimate | None, axis_unit: str) -> It
     """The drift alarms that stand: each names its figure and what to do."""
     drift = watch.drift
     if drift.t2.alarm:
-        yield Finding("nir_t2_trend", f"NIR: T2 has risen to {_rise(drift.t2)} times its first level"
+        yield Finding("nir_t2_trend", f"NIR: T2 {_rise(drift.t2)}"
                       f"{_where(estimate, 'T2', axis_unit)}: check material and recipe, take a laboratory sample", 3)
     if drift.q.alarm:
-        yield Finding("nir_q_trend", f"NIR: Q has risen to {_rise(drift.q)} times its first level"
+        yield Finding("nir_q_trend", f"NIR: Q {_rise(drift.q)}"
                       f"{_where(estimate, 'Q', axis_unit)}: clean the probe window, then verify the instrument", 3)
     if drift.interval.alarm:
         yield Finding("nir_width", f"NIR: the 90 % interval has been widened {watch.coverage.scale:.2g} times, for "
@@ -144,7 +144,8 @@ def _ratio(value: float, limit: float) -> float:
 
 
 def _rise(track: Track) -> str:
-    return f"{math.exp(track.level - track.mean):.2g}"
+    times, share = math.exp(track.level - track.mean), math.exp(track.level)
+    return f"has risen to {times:.2g} times its first level, {100 * share:.0f} % of its limit"
 
 
 def _where(estimate: Estimate | None, statistic: str, axis_unit: str) -> str:

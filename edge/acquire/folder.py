@@ -27,6 +27,7 @@ from soft_sensors.errors import TableError
 from soft_sensors.read import MissingPackageError, check_reader, read_spectra
 from soft_sensors.signals import Spectrum
 
+MOVED_TO = ("picked", "done", "refused")
 TAIL_BYTES = 65536  # of the log: more than its longest line
 LINE = re.compile(r"^(\d{1,18}) ([0-9a-f]{64})  (.+)$")
 
@@ -76,7 +77,7 @@ class FolderSource:
         try:
             if re.fullmatch(r"\.\w+", Path(self._pattern).suffix):
                 check_reader(Path(self._pattern))
-            for name in ("picked", "done", "refused"):
+            for name in MOVED_TO:
                 (self._folder / name).mkdir(exist_ok=True)
             log.parent.mkdir(parents=True, exist_ok=True)
             self._logged = _last_picked(log)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from edge.hmi.live import Asked, Live, scale_of
+from edge.hmi.sensor import sensor_line
 from edge.hmi.trend import ACTION_LIMIT_LC_PCT, Trend, draw
 
 MODE_SAYS = {
@@ -22,7 +23,7 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Big:
-    """A big number; spread: its uncertainty in words; quality and reason: how far to trust it."""
+    """A big number; spread: its uncertainty in words; quality and reason: how far to trust it; source: who says so."""
 
     name: str
     value: str
@@ -31,6 +32,7 @@ class Big:
     quality: str
     reason: str
     abnormal: bool
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def screen(live: Live) -> Screen:
         if sample
         else "line link unknown",
         link_lost=lost,
-        bigs=_bigs(thought),
+        bigs=_bigs(live, thought),
         setpoints=_setpoints(live, mode),
         reason=_reason(thought, mode),
         notes=tuple(command.get("reasons") or ()),
@@ -138,14 +140,15 @@ def _modes(live: Live) -> tuple[str, ...]:
     return MODES[: MODES.index(ceiling) + 1] if ceiling in MODES else MODES[:1]
 
 
-def _bigs(thought: Mapping[str, Any]) -> tuple[Big, ...]:
+def _bigs(live: Live, thought: Mapping[str, Any]) -> tuple[Big, ...]:
     scale, target = scale_of(thought), thought.get("target")
     unit = "% LC" if target else "%"
     bigs = []
     estimate, belief = thought.get("estimate"), thought.get("belief")
     if estimate:
         spread = f"90 %: {_number(scale * estimate['lower'], 1)} to {_number(scale * estimate['upper'], 1)}"
-        bigs.append(_big("API, soft sensor", scale * estimate["value"], unit, spread, estimate, target))
+        big = _big("API, soft sensor", scale * estimate["value"], unit, spread, estimate, target)
+        bigs.append(replace(big, source=sensor_line(live, thought)))
     if belief:
         spread = f"σ {_number(scale * belief['api_sigma_pct'], 2)}"
         bigs.append(_big("API, fused", scale * belief["api_pct"], unit, spread, belief, target))

@@ -1,7 +1,8 @@
 """T2, Q, interval width and residuals of a running sensor -> drift alarms, before single spectra are refused.
 
 Each figure is followed as the logarithm of its ratio to its limit, smoothed (EWMA), and compared with its own first
-spectra: a level that was accepted at the start, whatever it was. An alarm is raised and cleared at different levels.
+spectra: a level that was accepted at the start, whatever it was. An alarm is raised and cleared at different levels;
+far below the limit there is none, however large the rise.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ WEIGHT = 0.05  # our choice: the memory is about 20 spectra
 BASELINE = 300  # our choice: spectra that set the level
 RAISE, CLEAR = 4.5, 2.5  # standard deviations of the EWMA; see tests for the false alarm rate these give
 SMALLEST = math.log(1.5)  # our choice: a level 50 % higher is the smallest that is worth an alarm
+FROM, BELOW = math.log(0.25), math.log(0.2)  # our choice: a level under a quarter of its limit is far from refusing
 TINY = 1e-9
 RUN = 9  # differences to the laboratory on one side, as rule 2 of Nelson 1984
 
@@ -84,7 +86,8 @@ def _next(track: Track, ratio: float) -> Track:
     rise = level - track.mean
     up = max(RAISE * track.sd, SMALLEST)
     down = up * CLEAR / RAISE
-    return replace(track, level=level, alarm=rise > (down if track.alarm else up))
+    alarm = rise > down and level > BELOW if track.alarm else rise > up and level > FROM
+    return replace(track, level=level, alarm=alarm)
 
 
 def _learn(track: Track, x: float) -> Track:
