@@ -21,7 +21,7 @@ ALARMS = 0.05  # our choice: the share of good spectra that may be called uncert
 USUAL = 0.95  # our choice: how far held-out samples usually come
 MARGIN_LOW, MARGIN_HIGH = 1.05, 3.0  # our choice: bounds of the room above what held-out calibration spectra showed
 # Shapes over the whole axis move the value most and have few accidents: little room. There is one test of each.
-WHOLE_AXIS_HIGH = 1.3
+WHOLE_AXIS_HIGH = 2.0
 LARGEST_ABSORBANCE = 10.0  # a span above this is no absorbance but a count of photons
 FEWEST = 4  # our choice: spectra that must be left when a fold is held out
 NARROWEST = 1e-9  # relative; calibration spectra that are all alike leave no width at all
