@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, checker, compose, helper, version_converter
+from onnx import TensorProto, checker, helper, version_converter
 
 from soft_sensors.bundle import OUTPUTS
 from soft_sensors.calibrate.fit import Calibration
@@ -30,7 +30,8 @@ def merged_graph(network: Network, space: Calibration) -> bytes:
     """
     theirs = network.model
     opset = max(OPSET, *(entry.version for entry in theirs.opset_import if entry.domain in ("", "ai.onnx")))
-    theirs = compose.add_prefix(_at(theirs, opset, network.where), PREFIX)
+    theirs = _copy(_at(theirs, opset, network.where))
+    _prefix(theirs.graph)
     ours = _at(onnx.load_model_from_string(graph_bytes(space)), opset, network.where)
     kept = _without_value(ours.graph)
     nodes = Nodes("wrap_")
@@ -59,8 +60,8 @@ def check_same(network: Network, alone: FloatArray, wrapped: FloatArray) -> None
     apart = np.abs(wrapped - alone)
     worst = int(np.argmax(apart - allowed * np.abs(alone)))
     if not (apart <= allowed * np.abs(alone)).all():
-        raise NetworkError(f"{network.where}: alone it gives {alone[worst]:.9g}, in the bundle {wrapped[worst]:.9g}: its "
-                           f"opset cannot be converted without a change; export it with opset {OPSET} or later")
+        raise NetworkError(f"{network.where}: alone it gives {alone[worst]:.9g}, in the bundle {wrapped[worst]:.9g}: "
+                           f"its opset cannot be converted without a change; export it with opset {OPSET} or later")
 
 
 def _at(model: Any, opset: int, where: str) -> Any:
@@ -73,6 +74,27 @@ def _at(model: Any, opset: int, where: str) -> Any:
         first = " ".join(str(error).split())[:200]
         raise NetworkError(f"{where}: cannot be brought to opset {opset} ({first}); export it with opset {OPSET} or "
                            "later") from error
+
+
+def _copy(model: Any) -> Any:
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    return made
+
+
+def _prefix(graph: Any) -> None:
+    """Every name with PREFIX, those in the bodies of loops and branches too: all alike, so what a body takes from the
+    graph around it keeps its meaning (onnx.compose.add_prefix leaves such names as they were)."""
+    for node in graph.node:
+        node.name = PREFIX + node.name if node.name else ""
+        for names in (node.input, node.output):
+            names[:] = [PREFIX + name if name else name for name in names]
+        for attribute in node.attribute:
+            for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                _prefix(body)
+    sparse = [tensor.values for tensor in graph.sparse_initializer]
+    for named in (*graph.input, *graph.output, *graph.value_info, *graph.initializer, *sparse):
+        named.name = PREFIX + named.name
 
 
 def _around(network: Network, nodes: Nodes) -> None:
