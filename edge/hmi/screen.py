@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from edge.hmi.live import Asked, Live, scale_of
-from edge.hmi.sensor import sensor_line
+from edge.hmi.sensor import sensor_line, widened
 from edge.hmi.trend import ACTION_LIMIT_LC_PCT, Trend, draw
 
 MODE_SAYS = {
@@ -147,8 +147,10 @@ def _bigs(live: Live, thought: Mapping[str, Any]) -> tuple[Big, ...]:
     estimate, belief = thought.get("estimate"), thought.get("belief")
     if estimate:
         spread = f"90 %: {_number(scale * estimate['lower'], 1)} to {_number(scale * estimate['upper'], 1)}"
+        spread += widened(thought)
         big = _big("API, soft sensor", scale * estimate["value"], unit, spread, estimate, target)
-        bigs.append(replace(big, source=sensor_line(live, thought)))
+        off = big.abnormal or estimate.get("outcome") == "outside"
+        bigs.append(replace(big, source=sensor_line(live, thought), abnormal=off))
     if belief:
         spread = f"σ {_number(scale * belief['api_sigma_pct'], 2)}"
         bigs.append(_big("API, fused", scale * belief["api_pct"], unit, spread, belief, target))

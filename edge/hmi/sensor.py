@@ -13,9 +13,15 @@ OUTCOMES = {"within": "within limits", "outside": "OUTSIDE limits"}
 
 
 def sensor_line(live: Live, thought: Mapping[str, Any]) -> str:
-    """What may be concluded, how far the interval is widened, which model in which state, and the instrument's."""
-    parts = (_outcome(thought["estimate"]), _factor(thought), _model(live, thought), _instrument(live, thought))
+    """What may be concluded, which model in which state, and the instrument's; dates only when they are near."""
+    parts = (_outcome(thought["estimate"]), _model(live, thought), _instrument(live, thought))
     return " · ".join(part for part in parts if part)
+
+
+def widened(thought: Mapping[str, Any]) -> str:
+    """How far the interval is widened, to stand behind it; empty when it is the card's."""
+    factor = float(thought.get("interval_factor", 1.0))
+    return f", widened ×{factor:.2f}" if factor > 1.0 else ""
 
 
 def _outcome(estimate: Mapping[str, Any]) -> str:
@@ -24,11 +30,6 @@ def _outcome(estimate: Mapping[str, Any]) -> str:
     if outcome != "undecided":
         return OUTCOMES.get(outcome, "")
     return "undecided" if not short or short.startswith("the estimate is") else f"undecided: {short}"
-
-
-def _factor(thought: Mapping[str, Any]) -> str:
-    factor = float(thought.get("interval_factor", 1.0))
-    return f"interval ×{factor:.2f}" if factor > 1.0 else ""
 
 
 def _model(live: Live, thought: Mapping[str, Any]) -> str:
@@ -53,9 +54,10 @@ def _instrument(live: Live, thought: Mapping[str, Any]) -> str:
     found = live.sample.get("verification") or {}
     if found.get("failed"):
         return "instrument FAILED verification"
-    if thought.get("unverified"):
+    if not found or thought.get("unverified"):
         return "instrument NOT VERIFIED"
-    return f"verified until {_day(float(found['valid_until_s']))}" if found else ""
+    until_s = float(found["valid_until_s"])
+    return f"verified until {_day(until_s)}" if until_s - live.time_s < SOON_S else "verified"
 
 
 def _day(time_s: float) -> str:
