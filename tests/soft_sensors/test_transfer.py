@@ -105,7 +105,7 @@ def test_the_card_tells_where_the_model_comes_from(bundle: Bundle, moved_path: P
 
 def test_the_report_stands_alone(moved_path: Path) -> None:
     page = (moved_path / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == len(list((moved_path / "figures").glob("*.png"))) == 3
+    assert page.count("data:image/png;base64,") == len(list((moved_path / "figures").glob("*.png"))) == 4
     assert "http" not in page
     assert "nested cross-validation" in page
 

@@ -99,14 +99,16 @@ def card_of(parent: Bundle, shown: Shown, bounds: Limits, name: str) -> Card:
 
 
 def interval(home: Card, error: FloatArray) -> float:
-    """Half width of the 90 % interval from held-out errors [n] of the pairs: the shape of the error's distribution is
-    the calibration's, its size the pairs', with Student's allowance for few of them; never narrower than at home.
+    """Half width of the 90 % interval from held-out errors [n] of the pairs: the shape of the errors' distribution is
+    the calibration's (a normal one's, where that is shorter), its size the pairs', with Student's allowance for few of
+    them; never narrower than at home.
 
     A quantile of fifteen errors alone would be their second largest: luck.
     """
     tail = 0.5 + 0.5 * limits.COVERAGE
-    allowance = float(student.ppf(tail, error.size) / norm.ppf(tail))
-    return max(home.half_width, home.half_width / home.rmsecv * rms(error) * allowance)
+    normal = float(norm.ppf(tail))
+    allowance = float(student.ppf(tail, error.size)) / normal
+    return max(home.half_width, max(home.half_width / home.rmsecv, normal) * rms(error) * allowance)
 
 
 def limits_of(old: Card, held_out: FloatArray) -> Limits:

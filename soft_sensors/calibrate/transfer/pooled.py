@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from sklearn.cross_decomposition import PLSRegression
@@ -102,17 +103,19 @@ def home_of(evidence: Evidence, card: Card, sample_ids: tuple[str, ...], given: 
 def refit(home: Home, old: FloatArray, new: FloatArray, maps: tuple[Map, ...], fold: IntArray) -> Refitted:
     """Fit again without each fold of the pairs (whole spectra old, new [n, channels]); maps: one a fold."""
     plain, mapped, pooled = (np.empty(len(new)) for _ in range(3))
+    processes = _processes(home)
     for f, chosen in enumerate(maps):
         out, rest = fold == f, (fold != f) & home.trusted
         left = np.setdiff1d(np.arange(len(home.reference)), home.row[out])
         inside = new[out].copy()
         inside[:, home.window] = chosen.spectra(new[out][:, home.window])
-        both = _fit_and_predict(home, home.spectra[left], home.reference[left], np.vstack([new[out], inside]))
+        asked = np.vstack([new[out], inside])
+        both = _fit_and_predict(home, processes, home.spectra[left], home.reference[left], asked)
         plain[out] = both[: len(inside)]
         mapped[out] = chosen.slope * both[len(inside):] + chosen.intercept
         moved = home.spectra[left] + mean_difference(old[fold != f], new[fold != f])
         X, y = np.vstack([moved, new[rest]]), np.concatenate([home.reference[left], home.truth[rest]])
-        pooled[out] = _fit_and_predict(home, X, y, new[out])
+        pooled[out] = _fit_and_predict(home, processes, X, y, new[out])
     return Refitted(plain, mapped, pooled)
 
 
@@ -179,17 +182,31 @@ def _members(card: Card) -> tuple[Member, ...]:
     return tuple(Member(recipes[name], int(size)) for name, size in named)
 
 
-def _fit_and_predict(home: Home, X: FloatArray, y: FloatArray, asked: FloatArray) -> FloatArray:
+def _processes(home: Home) -> list[Any]:
+    """The kernel of each member, learnt once: as in the parent's cross-validation, its three numbers are not nested."""
+    if not home.on_kernel:
+        return []
+    found = []
+    for member in home.members:
+        treated = pls1.compress(treat(member.recipe, home.window, home.spectra))[0]
+        model = pls1.fit(treated, home.reference, member.n_latent)
+        found.append(kernel.fit(pls1.scores(model, treated), home.reference))
+    return found
+
+
+def _fit_and_predict(
+    home: Home, processes: list[Any], X: FloatArray, y: FloatArray, asked: FloatArray
+) -> FloatArray:
     """Average of the members' values [n] of the asked whole spectra."""
     values = []
-    for member in home.members:
+    for k, member in enumerate(home.members):
         treated = treat(member.recipe, home.window, X)
         # In the principal axes of the fit PLS is the same and costs less.
         compressed, axes = pls1.compress(treated)
         there = (treat(member.recipe, home.window, asked) - treated.mean(axis=0)) @ axes
         model = pls1.fit(compressed, y, member.n_latent)
-        if home.on_kernel:
-            process = kernel.fit(pls1.scores(model, compressed), y)
+        if processes:
+            process = kernel.again(processes[k], pls1.scores(model, compressed), y)
             values.append(kernel.predict(process, pls1.scores(model, there)))
         else:
             values.append(pls1.predict_path(model, there, member.n_latent)[:, -1])
