@@ -23,6 +23,8 @@ from soft_sensors.wrap.judge import DECLARED, Training, Wrapped, judge, shown_in
 from soft_sensors.wrap.network import read_network
 from soft_sensors.wrap.package import write_wrapped
 
+FEW_GROUPS = 8  # our choice: from four real batches, intervals held too little and limits refused too much
+
 
 @click.command()
 @click.argument("model", type=FILE, metavar="MODEL.onnx")
@@ -78,6 +80,10 @@ def wrap(
         say("writing bundle and report")
         bundle = write_wrapped(wrapped, out)
     show_card(bundle)
+    folding = samples.folding
+    if folding.grouped and folding.n_units < FEW_GROUPS:
+        click.echo(f"note: interval and limits rest on {folding.n_units} groups ({group}) only and may not hold on "
+                   f"others; give {FEW_GROUPS} or more", err=True)
     if trained_on is None:
         click.echo(f"note: {DECLARED}; show it with --trained-on T.csv", err=True)
     click.echo(f"report: {out / 'report.html'}")

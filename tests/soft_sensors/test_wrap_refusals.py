@@ -154,6 +154,16 @@ def test_no_skill_is_said(files: Path, tmp_path: Path) -> None:
     assert 'class="no"' in (tmp_path / "b" / "report.html").read_text()
 
 
+def test_few_groups_are_said(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "S.csv").write_text((files / "S.csv").read_text())
+    lines = (files / "R.csv").read_text().splitlines()
+    (tmp_path / "R.csv").write_text("\n".join([*lines[:21], ""]))  # 20 samples in 4 lots
+    result = wrap(tmp_path, linear(tmp_path / "m.onnx"), tmp_path / "b")
+    assert result.exit_code == 0, result.output
+    assert "rest on 4 groups (lot) only" in result.stderr
+    assert "groups (lot) only" not in wrap(files, linear(tmp_path / "m.onnx"), tmp_path / "b").stderr
+
+
 def test_one_number_for_all(files: Path, tmp_path: Path) -> None:
     assert "it says 12 whatever the spectrum" in refused(files, guesser(tmp_path / "m.onnx", 0.0), tmp_path)
 
