@@ -150,15 +150,19 @@ def test_a_held_out_value_has_seen_nothing_of_its_pair(home: Home) -> None:
         assert np.all(now[~mates] != was[~mates]), name
 
 
-def test_fitting_again_is_preferred_only_when_it_is_clearly_better(home: Home) -> None:
-    draw, n = np.random.default_rng(9), ROWS.size
-    small, large = draw.normal(0.0, 0.1, n), draw.normal(0.0, 1.0, n)
-    for mapped, refitted, wanted in ((large, small, True), (small, large, False), (large, large[::-1], False)):
-        found = pooled.Refitted(home.truth + large, home.truth + mapped, home.truth + refitted)
-        tried = Tried(home, found, home.trusted, home.trusted, ())
-        assert tried.prefers_pooled(map_helps=True) is wanted
-    beyond = pooled.Refitted(home.truth + 100.0 * large, home.truth + 100.0 * large, home.truth + 20.0 * large)
-    assert not Tried(home, beyond, home.trusted, home.trusted, ()).prefers_pooled(map_helps=True)
+@pytest.mark.parametrize(("rival", "refitted", "home_error", "wanted"), [
+    (1.0, 0.1, 1.0, True), (0.1, 1.0, 1.0, False), (1.0, 0.99, 1.0, False),  # a map as good as at home: clearly better
+    (1.0, 0.99, 0.2, True), (0.99, 1.0, 0.2, True), (0.6, 1.0, 0.2, False),  # a map that is worse: unless clearly worse
+    (100.0, 20.0, 0.2, False),  # no better than the mean
+])
+def test_which_of_map_and_re_calibration(
+    home: Home, rival: float, refitted: float, home_error: float, wanted: bool
+) -> None:
+    draw = np.random.default_rng(9)
+    first, second = (d / np.sqrt(np.mean(d**2)) for d in draw.normal(0.0, 1.0, (2, ROWS.size)))
+    found = pooled.Refitted(home.truth + 50.0, home.truth + rival * first, home.truth + refitted * second)
+    tried = Tried(home_error, home, found, home.trusted, home.trusted, ())
+    assert tried.prefers_pooled(map_helps=True) is wanted
 
 
 def test_a_wrong_reference_of_a_pair_is_named_and_does_not_count(
