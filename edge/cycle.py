@@ -23,7 +23,7 @@ from edge.ports import Actuator, Clock, Recorder, Source
 from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
 from edge.understand import envelopes, feeders, freshness, target, working
-from edge.watching import channels, told_of_drift
+from edge.watching import Watch, channels, told_of_drift
 from soft_sensors.signals import Quality
 
 LATE_AFTER = 0.8  # of a cycle: a move computed later than this after the look at the line is not sent
@@ -52,9 +52,13 @@ class Loop:
         return self.sensed.estimate
 
 
-def begin(line: Line) -> Loop:
-    """The state after a start: never closed, nothing remembered; the bundles of the start are on the record."""
-    return Loop(mode=line.config.line.start_mode, recorded=frozenset(line.licences.folders()))
+def begin(line: Line, watch: Watch | None = None) -> Loop:
+    """The state after a start: never closed, nothing remembered but what watch carries over from the record.
+
+    The bundles of the start are on the record.
+    """
+    recorded = frozenset(line.licences.folders())
+    return Loop(mode=line.config.line.start_mode, sensed=Sensed(watch=watch or Watch()), recorded=recorded)
 
 
 def think(line: Line, loop: Loop, sample: Sample) -> tuple[Thought, Loop]:

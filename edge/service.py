@@ -18,6 +18,7 @@ from edge.notify import Notifier
 from edge.ports import Actuator, Clock, Source
 from edge.record.recorder import JournalRecorder
 from edge.signals import Acted, Thought
+from edge.watching import carried
 
 log = logging.getLogger("patloop.service")
 
@@ -62,10 +63,12 @@ async def serve(
     on_cycle: Callable[[Thought], None] = lambda _: None,
 ) -> None:
     """Run cycles until stop is set or the source ends. A journal that cannot be written stops every write."""
-    line.licences.resume(*recorder.last_licence())
+    licence, seen_s = recorder.last_licence()
+    line.licences.resume(licence, seen_s)
     if line.instrument is not None:
         line.instrument.resume(recorder.last_verification())
-    loop, acted, number = begin(line), Acted("none"), 0
+    watch = carried(line.config, licence, recorder.last_interval_factor())
+    loop, acted, number = begin(line, watch), Acted("none"), 0
     cycle_s = line.config.line.cycle_s
     notifier.ready()
     while not stop.is_set():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from control.assess import Finding
 from control.signals import LabResult
 from edge.config import LineConfig
+from edge.signals import Licence
 from soft_sensors.card import Card
 from soft_sensors.estimate import SIGMAS_90, conclude
 from soft_sensors.signals import Estimate, Quality, worst
@@ -35,6 +36,17 @@ class Watch:
     drift: Drift = field(default_factory=Drift)
     differences: tuple[tuple[float, float], ...] = ()
     result: tuple[int, float, float] | None = None
+
+
+def carried(config: LineConfig, licence: Licence | None, factor: float) -> Watch:
+    """What a start takes over from the newest cycle on the record: the width, as long as model and bias are the same.
+
+    A restart would otherwise narrow an interval that laboratory results have shown to be too narrow.
+    """
+    if licence is None:
+        return Watch()
+    scale = min(max(factor, SCALE_LOW), config.sensor.interval_factor_max)
+    return Watch(model=(licence.bundle_hash, licence.bias), coverage=Coverage(scale=scale))
 
 
 def of_model(watch: Watch, model: tuple[str, float]) -> Watch:

@@ -57,6 +57,11 @@ class JournalRecorder:
         plain = None if row is None else decode(row.body)["sample"].get("verification")
         return None if plain is None else from_plain(Verification, plain)
 
+    def last_interval_factor(self) -> float:
+        """How many times the card's the interval of the newest cycle on the record was; 1 where there is none."""
+        row = self._journal.last("cycle")
+        return 1.0 if row is None else float(decode(row.body)["thought"].get("interval_factor", 1.0))
+
     def stop(self, time_s: float, reason: str) -> None:
         """Record an orderly end."""
         self._journal.append("stop", time_s, encode({"reason": reason}))

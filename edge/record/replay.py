@@ -12,9 +12,11 @@ from edge.config import LineConfig
 from edge.cycle import Loop, begin, think
 from edge.errors import ConfigError, PatloopError
 from edge.line import Line, compose_ungoverned
-from edge.record.canonical import decode, encode
+from edge.record.canonical import decode, encode, from_plain
 from edge.record.journal import Journal, Row
 from edge.record.recorder import SampleReader, unpack_folder
+from edge.signals import Licence
+from edge.watching import carried
 from soft_sensors.bundle import load_bundle
 from soft_sensors.errors import SensorError
 
@@ -42,12 +44,13 @@ def replay_journal(
         line: Line | None = None
         loop: Loop | None = None
         reader: SampleReader | None = None
+        newest_known: tuple[Licence | None, float] = (None, 1.0)
         for row in journal.rows():
             if to_s is not None and row.time_s > to_s and row.kind == "cycle":
                 break
             if row.kind == "start":
                 line = _line_of(journal, row, Path(scratch) / str(row.seq))
-                loop, reader = begin(line), SampleReader()
+                loop, reader = begin(line, carried(line.config, *newest_known)), SampleReader()
             if row.kind == "artefact" and line is not None:
                 _add_sensor(line, row, Path(scratch) / str(row.seq))
             if row.kind != "cycle":
@@ -55,6 +58,7 @@ def replay_journal(
             if line is None or loop is None or reader is None:
                 raise PatloopError(f"record {row.seq}: a cycle without a start before it")
             body = decode(row.body)
+            newest_known = _known(body)
             thought, loop = think(line, loop, reader.sample(body["sample"], row.blob))
             progress(row.seq, total)
             if from_s is not None and row.time_s < from_s:
@@ -87,6 +91,13 @@ def _line_of(journal: Journal, start: Row, scratch: Path) -> Line:
     for row in artefacts.values():
         _add_sensor(line, row, scratch / str(row.seq))
     return line
+
+
+def _known(body: dict[str, Any]) -> tuple[Licence | None, float]:
+    """Licence and interval factor of a cycle, which the next start goes on from."""
+    told = body["sample"].get("licence")
+    licence = None if told is None else from_plain(Licence, told)
+    return licence, float(body["thought"].get("interval_factor", 1.0))
 
 
 def _add_sensor(line: Line, row: Row, scratch: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,13 @@ from control.signals import LabResult, Mode
 from edge.config import LineConfig, SensorTable, read_config
 from edge.cycle import begin
 from edge.line import Line, compose_config
+from edge.notify import Notifier
 from edge.record.canonical import decode
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
 from edge.record.replay import replay_journal
-from edge.service import start_body
-from edge.signals import Acted, Scan
+from edge.service import serve, start_body
+from edge.signals import Acted, Scan, Thought
 from hil_sim.bench import RigLine, ScriptedRecorder
 from hil_sim.rig import Rig
 from hil_sim.scenario import load_scenario
@@ -100,6 +102,38 @@ def test_a_missed_result_widens_the_interval_on_the_record_and_a_new_model_start
         bodies = [decode(row.body)["thought"] for row in journal.rows(kind="cycle")]
         assert [b["interval_factor"] for b in bodies] == factors + [1.0] * 3
     replays(tmp_path / "journal.sqlite", SETTLE + 8)
+
+
+def served(line: Line, journal: Journal, after_s: float) -> list[float]:
+    """The interval factors of a start of the service, after_s into the rig's day; a result misses half way through."""
+    wire = Tampered(Rig(load_scenario("nominal"), 5), line.config, 5)
+    while wire.rig.time_s < T0 + after_s:
+        wire.rig.step(0.5)
+    start_s, missed = wire.rig.time_s, result(wire.rig.time_s + 60.0, 10.7)
+    wire.tamper = lambda scan: missed(scan) if scan.time_s > start_s + 90.0 else replace(scan, lab=None)
+    recorder, stop, factors = JournalRecorder(journal), asyncio.Event(), list[float]()
+    recorder.start(start_s, start_body(line), line.artefacts())
+
+    def watch(thought: Thought) -> None:
+        factors.append(thought.interval_factor)
+        for _ in range(10):
+            wire.rig.step(0.5)
+        if len(factors) == SETTLE:
+            stop.set()
+
+    asyncio.run(serve(line, wire, None, recorder, wire, notifier=Notifier(None), stop=stop, on_cycle=watch))
+    return factors
+
+
+def test_a_restart_keeps_the_width_and_replays_the_same(tmp_path: Path) -> None:
+    line = compose_config(*read_config(LINE_FILE))
+    with Journal.open(tmp_path / "journal.sqlite", line.config.line.name) as journal:
+        first, second = served(line, journal, 0.0), served(line, journal, 600.0)
+    assert first[0] == 1.0
+    assert first[-1] == pytest.approx(1.1445, abs=1e-3)
+    assert second[0] == first[-1], "what a result has shown is not forgotten"
+    assert second[-1] == pytest.approx(1.1445**2, abs=1e-3)
+    replays(tmp_path / "journal.sqlite", 2 * SETTLE)
 
 
 def test_a_result_inside_the_interval_leaves_it_as_it_is() -> None:
