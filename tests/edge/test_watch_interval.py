@@ -195,10 +195,10 @@ def test_channels_are_named_where_a_limit_is_broken() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "word"),
     [
-        ("[sensor]", "[sensor]\ninterval_factor_max = 3.1", "interval_factor_max"),
-        ("[sensor]", "[sensor]\ninterval_factor_max = 0.9", "interval_factor_max"),
-        ('prefix = "Lab"', 'prefix = "Lab"\ndelay_s = -1.0', "delay_s"),
-        ("[analyser]", "[analyser]\nverification_every_h = 24.0", "needs 'verification'"),
+        ("interval_factor_max = 3.0", "interval_factor_max = 3.1", "interval_factor_max"),
+        ("interval_factor_max = 3.0", "interval_factor_max = 0.9", "interval_factor_max"),
+        ("delay_s = 0.0", "delay_s = -1.0", "delay_s"),
+        ("max_age_s = 12.0", "max_age_s = 12.0\nverification_every_h = 24.0", "needs 'verification'"),
     ],
 )
 def test_bounds_of_the_line_file(tmp_path: Path, before: str, after: str, word: str) -> None:
