@@ -46,6 +46,6 @@ def _write(path: Path, names: Sequence[str], ids: Sequence[str], rows: Iterable[
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: python examples/fermentation_csv.py OUT_DIR")
     main(Path(sys.argv[1]))

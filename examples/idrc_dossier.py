@@ -55,6 +55,6 @@ def write(path: Path, header: Sequence[str], ids: Iterable[str], rows: Iterable[
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 3 or sys.argv[1].startswith("-"):
         sys.exit("usage: python examples/idrc_dossier.py DATA.npz OUT")
     main(Path(sys.argv[1]), Path(sys.argv[2]))

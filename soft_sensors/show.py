@@ -25,6 +25,7 @@ def show_card(model: Bundle) -> None:
         *((("averaged with", "; ".join(c.averaged[1:])),) if c.averaged else ()),
         ("calibration", f"{c.n_samples} samples, {c.reference_low:.5g} to {c.reference_high:.5g}; {c.grouping}"),
         ("RMSECV", f"{c.rmsecv:.4g} (nested); mean of the others {c.rmsecv_null:.4g}; skill {c.skill:.3f}"),
+        *((("compared (RMSECV)", "; ".join(c.tried)),) if c.tried else ()),
         ("evidence", c.evidence),
         ("90 % interval", f"±{c.half_width:.4g}"),
         ("limits", f"T2 {c.t2_limit:.4g}, Q {c.q_limit:.4g}, refused above {c.refuse_factor:g} times these"),

@@ -63,7 +63,8 @@ def _facts(made: Calibration, bundle_hash: str) -> list[tuple[str, str]]:
         ("Held out", card.grouping),
         ("Axis", f"{card.axis.size} channels, {card.axis[0]:g} to {card.axis[-1]:g} {card.axis_unit}; "
                  f"used {card.window_low:g} to {card.window_high:g}"),
-        ("Model", f"PLS, {card.pretreatment}, {card.n_latent} latent variables"),
+        ("Model", f"{card.family}, {card.pretreatment}, {card.n_latent} latent variables"),
+        ("Compared (RMSECV)", "; ".join(card.tried)),
         *([("Averaged with", "pre-treatment, latent variables: " + "; ".join(card.averaged[1:]))]
           if card.averaged else []),
         ("RMSECV (nested)", f"{card.rmsecv:.4g}{unit}, bias {residual.mean():+.3g}, "
