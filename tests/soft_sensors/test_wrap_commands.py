@@ -244,3 +244,20 @@ def test_quarantine_knows_the_samples(files: Path, wrapped: Path) -> None:
     blends = make_blends(60, seed=1)
     assert overlap(wrapped, ["again"], blends.spectra[:1]) != []
     assert overlap(wrapped, ["new"], make_blends(1, seed=9).spectra) == []
+
+
+@pytest.mark.parametrize("input_type", ["float64", "float32"])
+def test_a_convolutional_network_keeps_every_bit(files: Path, tmp_path: Path, input_type: str) -> None:
+    model = conv(tmp_path / "net.onnx")
+    assert wrap(files, model, tmp_path / "b", "--input-type", input_type).exit_code == 0
+    fresh = make_blends(20, seed=9).spectra
+    got = [load_bundle(tmp_path / "b").infer(row)["value"] for row in fresh]
+    np.testing.assert_array_equal(got, alone(model, fresh, (1, 1, N), "float32"))
+
+
+def test_layers_the_processor_has_no_code_for(files: Path, tmp_path: Path) -> None:
+    """onnxruntime convolves in single precision only; the same network in double is refused, not crashed on."""
+    result = wrap(files, conv(tmp_path / "net.onnx", "float64"), tmp_path / "b")
+    assert result.exit_code == 2
+    assert "does not load on the processor" in result.stderr
+    assert "Conv" in result.stderr
