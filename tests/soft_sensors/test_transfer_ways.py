@@ -21,6 +21,7 @@ from soft_sensors.calibrate.transfer.package import write_moved
 from soft_sensors.calibrate.transfer.pooled import POOLED, Home
 from soft_sensors.calibrate.transfer.routes import Tried
 from soft_sensors.commands import sensor
+from soft_sensors.errors import TransferError
 from soft_sensors.predictions import Prediction, predict
 from soft_sensors.read.tables import SpectraTable
 from soft_sensors.signals import FloatArray
@@ -175,6 +176,14 @@ def test_a_wrong_reference_of_a_pair_is_named_and_does_not_count(
     assert moved.card.transfer is not None
     assert moved.card.transfer.referenced == len(IDS) - 1
     assert any(text.endswith(f"suspect at home or here: {IDS[4]}") for text in moved.warnings)
+
+
+def test_strangers_are_refused_with_references_too(
+    bundle: Bundle, bundle_path: Path, evidence: Evidence
+) -> None:
+    paired = Paired(IDS, HOME.spectra[ROWS], bent(TEST, 3)[ROWS])
+    with pytest.raises(TransferError, match="sample_id pairs the same samples"):
+        move(bundle, (bundle_path / GRAPH).read_bytes(), paired, "m", known=Known(evidence))
 
 
 def test_card_and_evidence_of_the_moved_model_agree(again: Moved, tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ def _facts(moved: Moved, bundle_hash: str) -> list[tuple[str, str]]:
         raise ValueError("a moved model's card says how it was moved")
     unit = f" {card.unit}" if card.unit else ""
     home = moved.home
+    # Fitted again, nothing was chosen on the way; that it was preferred to a map is one choice, not held out.
+    how = "cross-validation, each pair held out" if made.method == POOLED else "nested cross-validation"
     interval = (f"±{card.half_width:.4g}{unit}: ±{made.parent_half_width:.4g} at home and "
                 f"±{made.agreement_half_width:.4g} between the instruments, added in squares")
     if made.referenced:
@@ -84,7 +86,7 @@ def _facts(moved: Moved, bundle_hash: str) -> list[tuple[str, str]]:
         ("Parent", f"{made.parent_name}, bundle hash {made.parent_hash}"),
         ("Way", f"{made.method}; learnt from {len(made.pairs)} pairs"),
         ("Difference to the old instrument, no transfer", f"{made.rmse_before:.4g}{unit} (root mean square)"),
-        ("Difference to the old instrument, transferred", f"{made.rmse_after:.4g}{unit} (nested cross-validation)"),
+        ("Difference to the old instrument, transferred", f"{made.rmse_after:.4g}{unit} ({how})"),
         *_judged(moved, unit),
         ("90 % interval", interval),
         ("Error to expect", f"{card.rmsecv:.4g}{unit}; skill over the null model {card.skill:.3f}"),
