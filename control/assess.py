@@ -9,6 +9,7 @@ from control.signals import Belief, Command, Decision, Estimate, Quality, Target
 
 DRIFT_LIMIT_PCT_OF_TARGET = 1.0  # our choice: a third of the +-3 % action limit
 SIGMAS = 3.0
+UNCERTAIN_PERSISTS_S = 60.0  # our choice: of good spectra one in forty is uncertain, alone; that is no news
 DRIFT_PERSISTS_S = 300.0  # our choice: longer than any transition takes to reach the probe
 
 
@@ -49,7 +50,7 @@ def assess_estimate(estimate: Estimate | None, channels: str) -> tuple[Finding, 
     said = f"{estimate.reason} ({channels})" if channels else estimate.reason
     if estimate.quality is Quality.BAD:
         return (Finding("nir_bad", f"NIR not usable: {said}", 2),)
-    return (Finding("nir_uncertain", f"NIR uncertain: {said}", 3),)
+    return (Finding("nir_uncertain", f"NIR uncertain: {said}", 3, UNCERTAIN_PERSISTS_S),)
 
 
 def _of_belief(settings: ControlSettings, target: Target, belief: Belief) -> list[Finding]:

@@ -237,6 +237,6 @@ def test_a_line_that_is_only_watched_has_its_alarms_too(tmp_path: Path) -> None:
     table = config.line.model_copy(update={"mode_ceiling": Mode.MONITOR, "start_mode": Mode.MONITOR})
     bare = {"recipe": None, "mv": (), "plant": None, "controller": None, "line": table}
     bare["sensor"] = SensorTable(bundle=SHIPPED)
-    thoughts = Stand(compose_config(config.model_copy(update=bare), digest)).run(5)
+    thoughts = Stand(compose_config(config.model_copy(update=bare), digest)).run(SETTLE)
     assert [a.name for a in thoughts[-1].alarms] == ["nir_uncertain"]
     assert "no instrument verification" in thoughts[-1].unverified
