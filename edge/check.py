@@ -18,6 +18,8 @@ from edge.identity import require_own_names
 from edge.line import Line, compose
 from edge.pki import credentials
 from edge.record.export import utc
+from edge.record.journal import Journal
+from edge.record.recorder import JournalRecorder
 from edge.sensing import fit_for_closed_loop, verdict_of
 from edge.signals import Licence, Link, Scan
 from edge.understand import reading, usable
@@ -43,6 +45,7 @@ def findings(line_file: Path, state: Path | None, *, offline: bool) -> Iterator[
     line = compose(line_file)
     yield Checked(fine=True, what=f"line file {line_file}: {line.config.line.name}, hash {line.config_hash[:12]}")
     yield Checked(fine=True, what=f"soft sensor {line.sensor.card.name}: golden vectors reproduced")
+    _go_on(line, (state or line.config.line.state_dir) / "journal.sqlite")
     yield _model(line)
     yield _instrument(line)
     if line.config.analyser.folder is not None:
@@ -61,6 +64,18 @@ def findings(line_file: Path, state: Path | None, *, offline: bool) -> Iterator[
         return
     remote = OpcUaLine(line.config, secrets)
     yield from asyncio.run(_online(line, remote))
+
+
+def _go_on(line: Line, record: Path) -> None:
+    """Hold registry and verification to what the line's record has seen, as the service will; the clock is the line's.
+    """
+    if not record.exists():
+        return
+    with Journal.open_reader(record) as journal:
+        recorder = JournalRecorder(journal)
+        line.licences.resume(recorder.last_licence()[0], 0.0)
+        if line.instrument is not None:
+            line.instrument.resume(recorder.last_verification())
 
 
 def _model(line: Line) -> Checked:

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from edge.acquire.verification import RecordFile
 from edge.check import drop_folder
 from edge.commands import check
+from edge.record.canonical import encode
+from edge.record.journal import Journal
 from soft_sensors.watch.instrument import Figure, InstrumentRecord
 from soft_sensors.watch.records import write_record
 
@@ -70,6 +73,22 @@ def test_the_instruments_verification(folder: Path, record: InstrumentRecord | N
     found, said = told(folder, 'verification = "nir.json"\nverification_every_h = 720')
     assert found == code
     assert word in said
+
+
+def test_a_record_that_was_edited_while_the_service_was_down(folder: Path) -> None:
+    now_s = time.time()
+    record = replace(PASSED, time_s=now_s - 60.0, valid_until_s=now_s + 86400.0)
+    failed = replace(record, figures=(Figure("noise", 2.0, 0.0, 1.0, "AU"),))
+    write_record(failed, folder / "nir.json")
+    seen = RecordFile(folder / "nir.json", None).acquire(now_s)
+    (folder / "state").mkdir()
+    body = {"sample": {"licence": None, "verification": seen}, "thought": {}}
+    with Journal.open(folder / "state" / "journal.sqlite", "drop") as journal:
+        journal.append("cycle", now_s, encode(body))
+    write_record(record, folder / "nir.json")
+    code, said = told(folder, 'verification = "nir.json"')
+    assert code == 1
+    assert "was changed after it was read" in said
 
 
 def test_a_drop_folder_that_is_not_there(folder: Path) -> None:
