@@ -73,7 +73,7 @@ def think(line: Line, loop: Loop, sample: Sample) -> tuple[Thought, Loop]:
         alarms, pending = update(loop.alarms, loop.pending, _told(line, loop, sample, licensed), sample.scan.time_s)
         thought = Thought(
             loop.mode, None, loop.estimate, None, None, command, alarms, "off", "", (), answered, sensed.shadow,
-            licensed.reason, sensed.factor, sensed.instrument.reason,
+            licensed.reason, sensed.factor, sensed.instrument.reason, sensed.watch.covered,
         )  # fmt: skip
         return thought, replace(loop, alarms=alarms, pending=pending)
     return _steer(line, loop, sample, answered, fresh=fresh)
@@ -120,7 +120,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     thought = Thought(
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,
         shake.phase.value, authority.reason, wire, answered, loop.sensed.shadow, licensed.reason,
-        loop.sensed.factor, loop.sensed.instrument.reason,
+        loop.sensed.factor, loop.sensed.instrument.reason, loop.sensed.watch.covered,
     )  # fmt: skip
     carried = replace(loop, handshake=shake, target=aim, alarms=alarms, pending=pending, holding_since_s=since_s)
     return thought, carried

@@ -127,7 +127,7 @@ class Thought:
 
     shadow: the challenger's estimate, for the record alone; unlicensed: why the model may not run in closed loop;
     interval_factor: how many times the card's the estimate's interval is; unverified: why the instrument may not be
-    relied on.
+    relied on; covered: how many laboratory results lay inside the interval that went out, and of how many.
     """
 
     mode: Mode
@@ -145,3 +145,4 @@ class Thought:
     unlicensed: str = ""
     interval_factor: float = 1.0
     unverified: str = ""
+    covered: tuple[int, int] = (0, 0)

@@ -28,7 +28,8 @@ class Watch:
     """What is remembered of a running model.
 
     model: bundle and bias; differences: (sample time, sensor minus laboratory), in time order; result: counter, sample
-    time and value of the laboratory result that was taken in last.
+    time and value of the laboratory result that was taken in last; covered: of how many remembered results (second)
+    how many lay inside the interval that went out (first).
     """
 
     model: tuple[str, float] = ("", 0.0)
@@ -36,6 +37,7 @@ class Watch:
     drift: Drift = field(default_factory=Drift)
     differences: tuple[tuple[float, float], ...] = ()
     result: tuple[int, float, float] | None = None
+    covered: tuple[int, int] = (0, 0)
 
 
 def carried(config: LineConfig, licence: Licence | None, factor: float) -> Watch:
@@ -59,7 +61,7 @@ def of_model(watch: Watch, model: tuple[str, float]) -> Watch:
     if watch.model[0] != model[0]:
         return Watch(model=model, result=watch.result)
     anew = Coverage(scale=watch.coverage.scale)
-    return replace(watch, model=model, coverage=anew, drift=replace(watch.drift, run=0), differences=())
+    return Watch(model=model, coverage=anew, drift=replace(watch.drift, run=0), result=watch.result)
 
 
 def hear(watch: Watch, lab: LabResult | None, config: LineConfig) -> Watch:
@@ -84,8 +86,10 @@ def hear(watch: Watch, lab: LabResult | None, config: LineConfig) -> Watch:
     counted = Drift()  # counted anew, so that late and corrected results stand where they belong
     for _, difference in differences:
         counted = compare(counted, difference)
+    judged = [issued.hit for issued in coverage.issued if issued.reference is not None]
     return replace(
-        watch, coverage=coverage, drift=replace(watch.drift, run=counted.run), differences=differences, result=result
+        watch, coverage=coverage, drift=replace(watch.drift, run=counted.run), differences=differences, result=result,
+        covered=(sum(judged), len(judged)),
     )  # fmt: skip
 
 
@@ -117,8 +121,9 @@ def told_of_drift(watch: Watch, estimate: Estimate | None, axis_unit: str) -> It
         yield Finding("nir_q_trend", f"NIR: Q {_rise(drift.q)}"
                       f"{_where(estimate, 'Q', axis_unit)}: clean the probe window, then verify the instrument", 3)
     if drift.interval.alarm:
-        yield Finding("nir_width", f"NIR: the 90 % interval has been widened {watch.coverage.scale:.2g} times, for "
-                      "laboratory results fell outside it: compare the results, then bias update or calibration", 3)
+        inside, results = watch.covered
+        yield Finding("nir_width", f"NIR: the 90 % interval has been widened {watch.coverage.scale:.2g} times, "
+                      f"{inside} of {results} laboratory results inside: chart them, then bias update or calibrate", 3)
     if abs(drift.run) >= RUN:
         side = "below" if drift.run > 0 else "above"
         run = [d for _, d in watch.differences[-abs(drift.run) :]]

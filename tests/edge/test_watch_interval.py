@@ -89,6 +89,7 @@ def test_a_corrected_result_replaces_the_first(config: LineConfig) -> None:
     assert watch.differences[0][1] == pytest.approx(-2.0)
     assert [round(d, 6) for _, d in mended.differences] == [-0.05]
     assert mended.coverage.scale == watch.coverage.scale, "moved once"
+    assert (watch.covered, mended.covered) == ((0, 1), (1, 1))
 
 
 def test_the_transport_delay_is_taken_off_the_sample_time(config: LineConfig) -> None:
@@ -177,7 +178,7 @@ def test_a_risen_q_and_a_widened_interval_are_told_with_figure_and_channel(confi
     assert set(told) == {"nir_q_trend", "nir_width"}
     assert "Q: 1410 nm 32 %, 1404 nm 20 %" in told["nir_q_trend"]
     assert "49 % of its limit" in told["nir_q_trend"]
-    assert "widened 2.9 times" in told["nir_width"]
+    assert "widened 2.9 times, 0 of 8 laboratory results inside" in told["nir_width"]
 
 
 def test_a_rise_far_below_the_limit_is_not_told() -> None:
