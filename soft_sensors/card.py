@@ -15,6 +15,7 @@ from soft_sensors.signals import FloatArray
 FORMAT = 1
 CONCENTRATION = "concentration"
 AMOUNT_VIA_MASS = "amount per tablet via mass"
+WRAPPED = "wrapped network"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Transfer:
     rmse_before, rmse_after: root mean square difference to the old instrument's values on the paired samples, without
     a map and (nested cross-validation) with it, in the card's unit; agreement_half_width: 90 % of the latter are within
     it; parent_half_width: the interval at home. The card's half_width is the root of the sum of both squares.
-    referenced: how many pairs have a trusted reference; where any, rmsep_before, rmsep_after: error against these on the
-    new instrument, held out, and agreement_half_width is what the new instrument adds to the interval (maybe nothing).
+    referenced: how many pairs have a trusted reference; where any, rmsep_before, rmsep_after: error against these on
+    the new instrument, held out, and agreement_half_width is what the new instrument adds to the interval (maybe nothing).
     """
 
     parent_name: str

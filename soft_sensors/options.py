@@ -15,7 +15,8 @@ R = TypeVar("R")
 
 def spectra_option(command: Callable[P, R]) -> Callable[P, R]:
     """--spectra."""
-    return click.option("--spectra", type=FILE, required=True, help="Spectra: a file (.csv, .parquet, .dx, .spc, OPUS) or a folder of such files.")(command)
+    return click.option("--spectra", type=FILE, required=True,
+                        help="A file (.csv, .parquet, .dx, .spc, OPUS) or a folder of such files.")(command)
 
 
 def second_block(command: Callable[P, R]) -> Callable[P, R]:

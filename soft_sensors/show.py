@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from soft_sensors.bundle import Bundle
-from soft_sensors.card import Card
+from soft_sensors.card import WRAPPED, Card
 from soft_sensors.predictions import Prediction
 from soft_sensors.score import Score, score
 from soft_sensors.signals import FloatArray
@@ -21,10 +21,11 @@ def show_card(model: Bundle) -> None:
     table = Table(show_header=False, box=None)
     for name, value in (
         ("model", f"{c.name}: {c.cqa} {c.unit} ({c.target})"),
-        (c.family, f"{c.pretreatment}, {c.n_latent} latent variables, {_used(c)}"),
+        _family(c),
         *((("averaged with", "; ".join(c.averaged[1:])),) if c.averaged else ()),
         ("calibration", f"{c.n_samples} samples, {c.reference_low:.5g} to {c.reference_high:.5g}; {c.grouping}"),
-        ("RMSECV", f"{c.rmsecv:.4g} (nested); mean of the others {c.rmsecv_null:.4g}; skill {c.skill:.3f}"),
+        ("RMSE" if c.family == WRAPPED else "RMSECV",
+         f"{c.rmsecv:.4g} ({_how(c)}); mean of the others {c.rmsecv_null:.4g}; skill {c.skill:.3f}"),
         *((("compared (RMSECV)", "; ".join(c.tried)),) if c.tried else ()),
         ("evidence", c.evidence),
         ("90 % interval", f"±{c.half_width:.4g}"),
@@ -35,6 +36,18 @@ def show_card(model: Bundle) -> None:
     ):
         table.add_row(name, value)
     Console().print(table)
+
+
+def _family(card: Card) -> tuple[str, str]:
+    if card.family == WRAPPED:
+        return card.family, f"{_used(card)}; T2 and Q: {card.pretreatment}, {card.n_latent} principal components"
+    return card.family, f"{card.pretreatment}, {card.n_latent} latent variables, {_used(card)}"
+
+
+def _how(card: Card) -> str:
+    if card.family == WRAPPED:
+        return "on these samples, nothing was refitted"
+    return "nested" if card.transfer is None else "held-out pairs"
 
 
 def _used(card: Card) -> str:

@@ -39,7 +39,7 @@ def write_bundle(made: Calibration, out: Path) -> Bundle:
     explained = {**explanation(made), **shape_arrays(made.fingerprint)}
     parts = {GRAPH: graph, CARD: card_toml(made.card).encode(),
              GOLDEN: golden(made.card, made.samples.spectra[made.keep][order], graph, explained),
-             CALIBRATION: _npz(evidence_arrays(made))}
+             CALIBRATION: npz_bytes(evidence_arrays(made))}
     return write_parts(parts, lambda bundle_hash, folder: write_report(made, bundle_hash, folder), out)
 
 
@@ -109,10 +109,10 @@ def golden(card: Card, ordered: FloatArray, graph: bytes, explained: Mapping[str
     spectra = ordered[picked].astype(card.input_type)
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rows = [[float(o.item()) for o in session.run(SCALARS, {"spectrum": row[None, :]})] for row in spectra]
-    return _npz({"spectra": spectra, "outputs": np.array(rows), **explained})
+    return npz_bytes({"spectra": spectra, "outputs": np.array(rows), **explained})
 
 
-def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """A .npz without the clock in it (numpy.savez stamps its members)."""
     whole = BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:

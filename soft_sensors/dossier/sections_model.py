@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from soft_sensors.card import AMOUNT_VIA_MASS, Card
+from soft_sensors.card import AMOUNT_VIA_MASS, WRAPPED, Card
 from soft_sensors.dossier import figures
 from soft_sensors.dossier.digits import fixed, p_said
 from soft_sensors.dossier.document import Block, Facts, Figure, Note, Paragraph, Subheading, Table
@@ -47,6 +47,8 @@ def calibration(m: Material, _: Findings) -> Content:
 def pretreatment(m: Material, _: Findings) -> Content:
     """7: the region, and what is done to a spectrum before the model sees it."""
     card, e = m.card, m.evidence
+    if m.card.family == WRAPPED:
+        return _wrapped(m)
     best = {name: float(np.min(curve)) * m.scale for name, curve in e.curves.items()}
     used = {member.rpartition(",")[0]: member.rpartition(",")[2].strip() for member in card.averaged}
     used.setdefault(card.pretreatment, str(card.n_latent))
@@ -69,6 +71,9 @@ def pretreatment(m: Material, _: Findings) -> Content:
 
 def size(m: Material, _: Findings) -> Content:
     """8: how many latent variables, and why no more."""
+    if m.card.family == WRAPPED:
+        return (Paragraph("The network came trained; nothing was chosen or refitted here, so its size rests on the "
+                          "statement below."), Paragraph(m.plan.text("size.reason"))), m.source("plan", "card.toml")
     return (
         Paragraph("Latent variables were added while they lowered the cross-validated error by more than its standard "
                   "error; the fewest within one standard error of the best are taken (half a standard error where "
@@ -98,6 +103,18 @@ def performance(m: Material, f: Findings) -> Content:
     return tuple(blocks), m.source("spectra", "reference", "calibration.npz", "graph.onnx")
 
 
+def _wrapped(m: Material) -> Content:
+    """7 for a network that brings its own pre-treatment."""
+    card = m.card
+    return (
+        Paragraph(m.plan.text("pretreatment.reason")),
+        Facts((("Region watched", f"{card.window_low:g} to {card.window_high:g} {shown(card.axis_unit)}"),
+               ("Pre-treatment", "inside the network, as it was trained"), *_family(card),
+               ("T², Q and distance", f"principal components of {card.pretreatment}, {card.n_latent} of them"))),
+        Figure("Spectra (40 over the range, grey) and the region watched.", figures.spectra(m)),
+    ), m.source("plan", "calibration.npz", "card.toml")
+
+
 def _family(card: Card) -> list[tuple[str, str]]:
     """What kind of model it is, and what was compared."""
     tried = [(f"Compared{_in(card.unit)}", f"RMSECV: {'; '.join(card.tried)}")] if card.tried else []
@@ -119,9 +136,12 @@ def _merit(m: Material, f: Findings) -> Table:
         return [m.result(v * m.scale) for v in values]
 
     calibrated = sized([float(np.sqrt(np.mean(fit**2))), float(np.sqrt(np.mean(nested**2)))])
+    nothing_fitted = ("Nothing was fitted here: the two figures at home are the network's errors on samples declared "
+                      "not trained on. ")
+    nested_text = "RMSECV is nested: region, pre-treatment and size, too, were chosen without the sample. "
     return Table(
-        f"Figures of merit in {unit}{_at_mass(m)}. RMSECV is nested: region, pre-treatment and size, too, were chosen "
-        "without the sample. Coverage at home counts the samples left out of the fit.",
+        f"Figures of merit in {unit}{_at_mass(m)}. {nothing_fitted if m.card.family == WRAPPED else nested_text}"
+        "Coverage at home counts the samples left out of the fit.",
         ("", "Calibration (RMSEC)", "Cross-validation (RMSECV)", "Test (RMSEP)"),
         (
             row("Samples", str(n), str(n), str(s.n)),

@@ -17,7 +17,7 @@ from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.pretreatment import treat
 from soft_sensors.calibrate.quarantine import shared_spectra
 from soft_sensors.calibrate.select import BoolArray, Progress
-from soft_sensors.card import FORMAT, Card
+from soft_sensors.card import FORMAT, WRAPPED, Card
 from soft_sensors.errors import CalibrationError, TableError
 from soft_sensors.fingerprint import signature_limits
 from soft_sensors.signals import FloatArray
@@ -25,7 +25,6 @@ from soft_sensors.wrap import space
 from soft_sensors.wrap.network import Network, NetworkError, answers
 
 ROUNDS = 5  # of looking for outlying spectra; it settles after two or three
-FAMILY = "wrapped network"
 NOT_REFITTED = "the error is that of the finished network on these samples: nothing was refitted"
 DECLARED = "independence from the network's training is declared, not shown"
 
@@ -165,7 +164,7 @@ def _card(
         reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=error, rmsecv_null=null, skill=skill,
         evidence=f"{_skill(skill)}; {NOT_REFITTED}; {DECLARED}", seed=intent.seed,
         software=f"{software()}; network: {network.origin}",
-        excluded=outliers.name_them(samples.sample_ids, y, value, suspect, outlying), family=FAMILY,
+        excluded=outliers.name_them(samples.sample_ids, y, value, suspect, outlying), family=WRAPPED,
         distance_limit=limits.distance_limit(far.near[keep]),
         accept=intent.accept,
     )

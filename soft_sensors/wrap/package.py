@@ -12,7 +12,7 @@ import numpy as np
 from soft_sensors.bundle import CARD, GOLDEN, GRAPH, Bundle
 from soft_sensors.calibrate.evidence import CALIBRATION, evidence_arrays
 from soft_sensors.calibrate.graph import explanation
-from soft_sensors.calibrate.package import _npz, card_toml, golden, shape_arrays, write_parts
+from soft_sensors.calibrate.package import card_toml, golden, npz_bytes, shape_arrays, write_parts
 from soft_sensors.calibrate.report import STYLE, figure, table
 from soft_sensors.wrap import space
 from soft_sensors.wrap.figures import all_figures
@@ -41,7 +41,7 @@ def write_wrapped(wrapped: Wrapped, out: Path) -> Bundle:
     explained = {**explanation(made), **shape_arrays(made.fingerprint)}
     parts = {GRAPH: graph, CARD: card_toml(made.card).encode(),
              GOLDEN: golden(made.card, made.samples.spectra[made.keep][order], graph, explained),
-             CALIBRATION: _npz({**evidence_arrays(made), "fitted": made.predicted})}  # fmt: skip
+             CALIBRATION: npz_bytes({**evidence_arrays(made), "fitted": made.predicted})}  # fmt: skip
     return write_parts(parts, lambda bundle_hash, folder: write_report(wrapped, bundle_hash, folder), out)
 
 

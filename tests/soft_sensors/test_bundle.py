@@ -139,10 +139,10 @@ def test_a_machine_that_computes_differently_is_found(made: Calibration, tmp_pat
 def _mixed(ours: bytes, theirs: bytes) -> bytes:
     from io import BytesIO
 
-    from soft_sensors.calibrate.package import _npz
+    from soft_sensors.calibrate.package import npz_bytes
 
     with np.load(BytesIO(ours)) as a, np.load(BytesIO(theirs)) as b:
-        return _npz({**a, "outputs": b["outputs"]})
+        return npz_bytes({**a, "outputs": b["outputs"]})
 
 
 def test_a_foreign_folder_is_not_overwritten(made: Calibration, tmp_path: Path) -> None:

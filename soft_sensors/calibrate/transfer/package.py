@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from soft_sensors.bundle import CARD, GOLDEN, GRAPH, Bundle
 from soft_sensors.calibrate.evidence import CALIBRATION
 from soft_sensors.calibrate.figures import BLUE, GREY, ORANGE, RED
-from soft_sensors.calibrate.package import _npz, card_toml, golden, shape_arrays, write_parts
+from soft_sensors.calibrate.package import card_toml, golden, npz_bytes, shape_arrays, write_parts
 from soft_sensors.calibrate.report import STYLE, figure, table
 from soft_sensors.calibrate.transfer.choose import rms
 from soft_sensors.calibrate.transfer.move import Moved
@@ -38,7 +38,7 @@ def write_moved(moved: Moved, out: Path) -> Bundle:
               GOLDEN: golden(moved.card, moved.paired.new[order[~moved.suspect[order]]], moved.graph,
                             {**moved.explained, **shape_arrays(moved.fingerprint)})}
     if moved.evidence:
-        parts[CALIBRATION] = _npz(moved.evidence)
+        parts[CALIBRATION] = npz_bytes(moved.evidence)
     return write_parts(parts, lambda bundle_hash, folder: _write_report(moved, bundle_hash, folder), out)
 
 
