@@ -43,7 +43,7 @@ class Transfer:
     a map and (nested cross-validation) with it, in the card's unit; agreement_half_width: 90 % of the latter are within
     it; parent_half_width: the interval at home. The card's half_width is the root of the sum of both squares.
     referenced: how many pairs have a trusted reference; where any, rmsep_before, rmsep_after: error against these on
-    the new instrument, held out, and agreement_half_width is what the new instrument adds to the interval (maybe nothing).
+    the new instrument, held out; agreement_half_width is then what the new instrument adds to the interval.
     """
 
     parent_name: str
