@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_line_that_is_ready_says_what_it_runs(folder: Path) -> None:
     code, said = told(folder, sensor=f'registry = "{REGISTRY}"\n{GOVERNED}\nmodel = "cdc_api_nir"')
     assert code == 0, said
-    assert "ok  model cdc_api_nir, bundle f" in said
+    assert "ok  model cdc_api_nir, bundle " in said
     assert "effective since 20" in said
     assert "signed by Demo Approver (activate); expires 20" in said
     assert "ok  hint: no instrument verification" in said
