@@ -41,6 +41,7 @@ from soft_sensors.show import show_card
               help="T2 or Q above its limit is uncertain; above this many times the limit it is bad.")
 @click.option("--accept", type=(float, float), metavar="LOW HIGH",
               help="Acceptance limits in the target's unit; predictions are then within, outside or undecided.")
+@click.option("--time", metavar="COL", help="Age of the sample, such as day of culture: its trend is to be beaten.")
 @click.option("--test", "test_spectra", type=FILE, metavar="T.csv",
               help="Spectra kept for testing: refused when they overlap with the calibration.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the folds where groups are many.")
@@ -49,7 +50,7 @@ def calibrate(
     spectra: Path, second: Path | None, with_axis_unit: str, reference: Path, target: str, group: str | None,
     mass: str | None, out: Path, axis_unit: str,
     axis_range: tuple[float, float] | None, unit: str, name: str | None, input_type: str, refuse_factor: float,
-    accept: tuple[float, float] | None, test_spectra: Path | None, seed: int,
+    accept: tuple[float, float] | None, time: str | None, test_spectra: Path | None, seed: int,
 ) -> None:
     """Fit a soft sensor and write it as a bundle with a report.
 
@@ -76,6 +77,8 @@ def calibrate(
         values = table.values[rows.spectrum_rows]
         ids = [table.sample_ids[k] for k in rows.spectrum_rows]
         usable = np.isfinite(y) & np.isfinite(values).all(axis=1)
+        age = None if time is None else numbers(references, rows, time)
+        usable &= True if age is None else np.isfinite(age)
         left_out = [s for s, u in zip(ids, usable, strict=True) if not u]
         name_samples("left out, no finite spectrum, reference or mass", left_out)
         labels = None if group is None else labels_of(references, rows, group, usable)
@@ -83,12 +86,13 @@ def calibrate(
         if group is None:
             click.echo(f"{folding.text}; if some belong together (a batch), name them with --group", err=True)
         samples = Samples(tuple(s for s, u in zip(ids, usable, strict=True) if u), table.axis, values[usable],
-                          y[usable], folding)
+                          y[usable], folding, None if age is None else age[usable])
         made = fit(samples, Intent(
             name=name or out.resolve().name, cqa=target, unit=unit if mass is None else f"{unit} per {mass}".strip(),
             axis_unit=axis_unit, axis_range=axis_range,
             target=CONCENTRATION if mass is None else AMOUNT_VIA_MASS, input_type=input_type,
-            refuse_factor=refuse_factor, seed=seed, blocks=_blocks(table, spectra, second, axis_unit),
+            refuse_factor=refuse_factor, seed=seed, time=time or "",
+            blocks=_blocks(table, spectra, second, axis_unit),
             accept=() if accept is None else (accept[0] / per, accept[1] / per)), say)
         say("writing bundle and report")
         bundle = write_bundle(made, out)

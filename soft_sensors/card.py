@@ -72,7 +72,7 @@ class Card:
     scores, or a wrapped network; tried: what cross-validation compared. distance_limit: of the distance to the nearest
     calibration sample, in standardised scores. accept: low, high of the acceptance limits in unit, or empty.
     blocks: of a spectrum that is joined from several instruments, whose axes follow each other; empty: there is one.
-    skill: 1 - (rmsecv / rmsecv_null)^2, over the mean of the other samples; <= 0 means no evidence.
+    skill: 1 - (rmsecv / rmsecv_null)^2, over the null model (null says which); <= 0 means no evidence.
     """
 
     format: int
@@ -114,6 +114,7 @@ class Card:
     tried: tuple[str, ...] = ()
     accept: tuple[float, ...] = ()
     blocks: tuple[Block, ...] = ()
+    null: str = "mean of the others"
 
 
 def read_card(text: str, where: str) -> Card:

@@ -25,7 +25,7 @@ def show_card(model: Bundle) -> None:
         *((("averaged with", "; ".join(c.averaged[1:])),) if c.averaged else ()),
         ("calibration", f"{c.n_samples} samples, {c.reference_low:.5g} to {c.reference_high:.5g}; {c.grouping}"),
         ("RMSE" if c.family == WRAPPED else "RMSECV",
-         f"{c.rmsecv:.4g} ({_how(c)}); mean of the others {c.rmsecv_null:.4g}; skill {c.skill:.3f}"),
+         f"{c.rmsecv:.4g} ({_how(c)}); {c.null} {c.rmsecv_null:.4g}; skill {c.skill:.3f}"),
         *((("compared (RMSECV)", "; ".join(c.tried)),) if c.tried else ()),
         ("evidence", c.evidence),
         ("90 % interval", f"±{c.half_width:.4g}"),

@@ -63,7 +63,7 @@ def _predicted(made: Calibration, axes: Axes) -> None:
     _label_left_out(made, axes, y, p)
     axes.set(xlabel=_of_unit(made, "Reference"), ylabel=_of_unit(made, "Predicted, sample held out"),
              xlim=line, ylim=line,
-             title=f"{card.cqa}: RMSECV {card.rmsecv:.3g} (mean alone {card.rmsecv_null:.3g})")
+             title=f"{card.cqa}: RMSECV {card.rmsecv:.3g} ({card.null} {card.rmsecv_null:.3g})")
     axes.set_aspect("equal")
     axes.legend(frameon=False, fontsize=9)
 
@@ -79,7 +79,7 @@ def _latent(made: Calibration, axes: Axes) -> None:
     axes.plot(np.arange(1, len(curve) + 1), curve, "-o", ms=4, color=BLUE, lw=1.8, label=chosen)
     n = made.card.n_latent
     axes.plot(n, curve[n - 1], "o", ms=12, mfc="none", mec=RED, mew=1.8, label=f"chosen: {n}")
-    axes.axhline(made.card.rmsecv_null, color=ORANGE, ls="--", lw=1.2, label="mean of the others (null model)")
+    axes.axhline(made.card.rmsecv_null, color=ORANGE, ls="--", lw=1.2, label=f"{made.card.null} (null model)")
     axes.set(xlabel="Latent variables", ylabel=_of_unit(made, "RMSECV"), yscale="log",
              title="Fewest latent variables within one standard error of the best")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))

@@ -12,8 +12,8 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from soft_sensors.calibrate import fusion, limits, outliers, select, wear, windows
-from soft_sensors.calibrate.folds import Folding, IntArray
+from soft_sensors.calibrate import fusion, limits, null, outliers, select, wear, windows
+from soft_sensors.calibrate.folds import Folding
 from soft_sensors.calibrate.kernel import KernelOnScores
 from soft_sensors.calibrate.nested import nested
 from soft_sensors.calibrate.pretreatment import Fused, Recipe, steps, usable
@@ -30,13 +30,17 @@ ROUNDS = 5  # of choosing and looking for suspects; it settles after two or thre
 
 @dataclass(frozen=True)
 class Samples:
-    """What is known: spectra [n, channels] on axis, finite; reference [n] in the model's unit; who belongs together."""
+    """What is known: spectra [n, channels] on axis, finite; reference [n] in the model's unit; who belongs together.
+
+    time [n]: where the samples have an age that alone may predict the reference (a batch that grows); any unit.
+    """
 
     sample_ids: tuple[str, ...]
     axis: FloatArray
     spectra: FloatArray
     reference: FloatArray
     folding: Folding
+    time: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Intent:
     """What is wanted, copied onto the card; axis_range: the part of the axis to use (None: found from the spectra).
 
     accept: low, high of the acceptance limits, in the card's unit (amount per unit of mass where there are masses);
-    blocks: of spectra joined from several instruments.
+    blocks: of spectra joined from several instruments; time: the column that Samples.time comes from.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Intent:
     seed: int = 1
     accept: tuple[float, ...] = ()
     blocks: tuple[Block, ...] = ()
+    time: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,8 +171,8 @@ def _card(
     low, high = limits.intensity_limits(inside)
     ends, kept = samples.axis[window], y[keep]
     rmsecv = _rms(predicted[keep] - kept)
-    null = _rms(_mean_of_others(y, folding.outer(), keep)[keep] - kept)
-    skill = 1.0 - (rmsecv / null) ** 2
+    nothing = null.best(y, folding.outer(), keep, samples.time, intent.time)
+    skill = 1.0 - (rmsecv / nothing.rmse) ** 2
     return Card(
         format=FORMAT, name=intent.name, cqa=intent.cqa, unit=intent.unit, target=intent.target,
         axis_unit=intent.axis_unit, axis=samples.axis, input_type=intent.input_type, pretreatment=best.recipe.name,
@@ -177,8 +182,9 @@ def _card(
         refuse_factor=intent.refuse_factor, intensity_low=low, intensity_high=high,
         saturation=limits.saturation(inside), flat_run=limits.flat_run(inside), n_samples=int(keep.sum()),
         n_groups=folding.n_units if folding.grouped else 0, grouping=folding.text,
-        reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=rmsecv, rmsecv_null=null,
-        skill=skill, evidence=_evidence(skill), seed=intent.seed, software=software(), excluded=named,
+        reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=rmsecv, rmsecv_null=nothing.rmse,
+        null=nothing.name, skill=skill, evidence=evidence_of(skill, nothing.name), seed=intent.seed,
+        software=software(), excluded=named,
         averaged=() if len(choice.members) == 1 else tuple(f"{m.recipe.name}, {m.n_latent}" for m in choice.members),
         family="kernel on PLS scores" if choice.on_kernel else "PLS",
         distance_limit=limits.distance_limit(far.near[keep]),
@@ -229,22 +235,16 @@ def _settle(
     return choice, suspect, outlying, far
 
 
-def _mean_of_others(y: FloatArray, outer: IntArray, keep: BoolArray) -> FloatArray:
-    """The null model [n]: the mean of the samples outside one's own fold."""
-    null = np.empty(len(y))
-    for f in np.unique(outer):
-        null[outer == f] = y[keep & (outer != f)].mean()
-    return null
-
-
 def _rms(values: FloatArray) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _evidence(skill: float) -> str:
+def evidence_of(skill: float, null_name: str) -> str:
+    """The sentence on the card: no evidence without skill over the null model."""
     if skill <= 0:
-        return "no evidence: the spectra predict this no better than the mean of the other samples"
-    return f"explains {100 * skill:.0f} % of the variance between held-out samples"
+        return f"no evidence: the spectra predict this no better than the {null_name}"
+    left = "of the variance between held-out samples" if null_name == null.MEAN else f"of what the {null_name} leaves"
+    return f"explains {100 * skill:.0f} % {left}"
 
 
 def software() -> str:

@@ -69,7 +69,7 @@ def _facts(made: Calibration, bundle_hash: str) -> list[tuple[str, str]]:
           if card.averaged else []),
         ("RMSECV (nested)", f"{card.rmsecv:.4g}{unit}, bias {residual.mean():+.3g}, "
                             f"R² {1 - float((residual**2).mean() / kept.var()):.4f}"),
-        ("Null model: mean of the others", f"{card.rmsecv_null:.4g}{unit}"),
+        (f"Null model: {card.null}", f"{card.rmsecv_null:.4g}{unit}"),
         ("Skill over the null model", f"{card.skill:.3f}: {card.evidence}"),
         ("90 % interval", f"±{card.half_width:.4g}{unit}; covers {100 * inside.mean():.0f} % of all held-out samples, "
                           "those left out of the fit included"),

@@ -85,7 +85,7 @@ def size(m: Material) -> bytes:
             axes.plot(np.arange(1, curve.size + 1), curve, "-o", ms=3.5, color=BLUE, label=m.card.pretreatment)
             axes.plot(m.card.n_latent, curve[m.card.n_latent - 1], "o", ms=11, mfc="none", mec=RED, mew=1.6,
                       label=f"chosen: {m.card.n_latent}")
-        axes.axhline(m.card.rmsecv_null * m.scale, color=ORANGE, ls="--", label="null model: mean of the others")
+        axes.axhline(m.card.rmsecv_null * m.scale, color=ORANGE, ls="--", label=f"null model: {m.card.null}")
         axes.set(xlabel="Latent variables", ylabel=f"RMSECV ({m.unit})", yscale="log")
         for place in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             place(FuncFormatter(lambda value, _: f"{value:.3g}"))

@@ -147,7 +147,7 @@ def _merit(m: Material, f: Findings) -> Table:
             row("Samples", str(n), str(n), str(s.n)),
             row("Root mean square error", *calibrated, m.result(s.rmsep)),
             row("95 % interval of it", "", "", f"{m.result(f.judged.rmsep_low)} to {m.result(f.judged.rmsep_high)}"),
-            row("Null model: mean alone", "", *sized([m.card.rmsecv_null]), m.result(_null(m))),
+            row(f"Null model: {m.card.null}", "", *sized([m.card.rmsecv_null]), m.result(_null(m))),
             row("Bias", *(m.change(float(v.mean()) * m.scale) for v in (fit, nested)), m.change(s.bias)),
             row("SEP", *(m.result(float(v.std(ddof=1)) * m.scale) for v in (fit, nested)), m.result(s.sep)),
             row("R²", *(fixed(1 - float(v @ v) / spread, 4) for v in (fit, nested)), fixed(s.r2, 4)),

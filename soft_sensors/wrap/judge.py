@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from soft_sensors.calibrate import limits, outliers, windows
+from soft_sensors.calibrate import limits, null, outliers, windows
 from soft_sensors.calibrate.evidence import Evidence
 from soft_sensors.calibrate.fit import FEWEST_SAMPLES, Calibration, Intent, Samples, software
 from soft_sensors.calibrate.folds import IntArray
@@ -149,8 +149,8 @@ def _card(
     inside = samples.spectra[keep][:, window]
     low, high = limits.intensity_limits(inside)
     ends, kept = samples.axis[window], y[keep]
-    error, null = _rms((value - y)[keep]), _rms(_mean_of_others(y, folding.outer(), keep)[keep] - kept)
-    skill = 1.0 - (error / null) ** 2
+    error, nothing = _rms((value - y)[keep]), null.best(y, folding.outer(), keep)
+    skill = 1.0 - (error / nothing.rmse) ** 2
     return Card(
         format=FORMAT, name=intent.name, cqa=intent.cqa, unit=intent.unit, target=intent.target,
         axis_unit=intent.axis_unit, axis=samples.axis, input_type=intent.input_type, pretreatment=recipe,
@@ -161,7 +161,8 @@ def _card(
         saturation=limits.saturation(inside), flat_run=limits.flat_run(inside), n_samples=int(keep.sum()),
         n_groups=folding.n_units if folding.grouped else 0,
         grouping=f"none of them refitted the network; for limits and null model, {folding.text}",
-        reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=error, rmsecv_null=null, skill=skill,
+        reference_low=float(kept.min()), reference_high=float(kept.max()), rmsecv=error,
+        rmsecv_null=nothing.rmse, null=nothing.name, skill=skill,
         evidence=f"{_skill(skill)}; {NOT_REFITTED}; {DECLARED}", seed=intent.seed,
         software=f"{software()}; network: {network.origin}",
         excluded=outliers.name_them(samples.sample_ids, y, value, suspect, outlying), family=WRAPPED,
@@ -174,11 +175,6 @@ def _skill(skill: float) -> str:
     if skill <= 0:
         return "no evidence: the network predicts this no better than the mean of the other samples"
     return f"explains {100 * skill:.0f} % of the variance between these samples"
-
-
-def _mean_of_others(y: FloatArray, outer: IntArray, keep: BoolArray) -> FloatArray:
-    """The null model [n]: the mean of the kept samples outside one's own fold."""
-    return np.array([y[keep & (outer != own)].mean() for own in outer])
 
 
 def _rms(values: FloatArray) -> float:
