@@ -118,6 +118,7 @@ def _move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Pro
                   pairs.old_out[kept, 0], difference[kept], after[kept],
                   None if tried is None else tried.against(route.method))
     card = card_of(parent, shown, route.limits, name)
+    card = card if route.members is None else replace(card, averaged=route.members)
     moved_graph, explained = route.build(card, graph)
     progress("learning what good spectra look like on the new instrument")
     shapes, evidence = _shapes_and_evidence(card, paired, kept, route, tried, moved_graph, pairs, known.evidence)

@@ -1,12 +1,15 @@
 """calibration of the old instrument + pairs with references -> the same recipe fitted again for the new instrument.
 
 The calibration spectra are moved by the mean difference of the pairs, and the pairs' new spectra join them. What the
-mean difference leaves, the fit learns to look past, because both instruments' spectra are in it. The recipes, sizes and
-family stay the parent's: some fifteen samples cannot choose anew.
+mean difference leaves, the fit learns to look past, because both instruments' spectra are in it. The kinds of recipe
+and the family stay the parent's: some fifteen samples cannot choose anew. What they cannot choose is averaged instead:
+each linear member also with the derivative's other widths, and with two thirds of its latent variables (fewer hold on
+two instruments than on one).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +24,7 @@ from soft_sensors.calibrate.fit import Calibration, Fitted, Samples
 from soft_sensors.calibrate.folds import FOLDS, Folding, IntArray
 from soft_sensors.calibrate.kernel import KernelOnScores
 from soft_sensors.calibrate.limits import Distances, held_out_distances
-from soft_sensors.calibrate.pretreatment import RECIPES, steps, treat
+from soft_sensors.calibrate.pretreatment import RECIPES, Fused, Recipe, steps, treat, usable
 from soft_sensors.calibrate.select import BoolArray, Member
 from soft_sensors.calibrate.transfer.maps import Map
 from soft_sensors.card import Card
@@ -31,6 +34,7 @@ from soft_sensors.validate import window
 POOLED = "pooled re-calibration"
 ON_KERNEL = "kernel on PLS scores"
 NOT_KEPT = -1
+MOST_FITTED = 8  # members of a re-calibration, our choice: the parent's own first
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,12 @@ def refit(home: Home, old: FloatArray, new: FloatArray, maps: tuple[Map, ...], f
         inside = new[out].copy()
         inside[:, home.window] = chosen.spectra(new[out][:, home.window])
         asked = np.vstack([new[out], inside])
-        both = _fit_and_predict(home, processes, home.spectra[left], home.reference[left], asked)
+        both = _fit_and_predict(home, home.members, processes, home.spectra[left], home.reference[left], asked)
         plain[out] = both[: len(inside)]
         mapped[out] = chosen.slope * both[len(inside):] + chosen.intercept
         moved = home.spectra[left] + mean_difference(old[fold != f], new[fold != f])
         X, y = np.vstack([moved, new[rest]]), np.concatenate([home.reference[left], home.truth[rest]])
-        pooled[out] = _fit_and_predict(home, processes, X, y, new[out])
+        pooled[out] = _fit_and_predict(home, relatives(home), processes, X, y, new[out])
     return Refitted(plain, mapped, pooled)
 
 
@@ -129,7 +133,7 @@ def doubted(home: Home, refitted: Refitted) -> BoolArray:
 def fit_pooled(home: Home, samples: Samples) -> tuple[Fitted, ...]:
     """The final members, fitted to the stacked samples."""
     made = []
-    for member in home.members:
+    for member in relatives(home):
         model = KernelOnScores(member.n_latent) if home.on_kernel else PLSRegression(member.n_latent, scale=False)
         pipeline = Pipeline([*steps(member.recipe, home.window), ("model", model)])
         made.append(Fitted(member.recipe, pipeline.fit(samples.spectra, samples.reference)))
@@ -182,6 +186,20 @@ def _members(card: Card) -> tuple[Member, ...]:
     return tuple(Member(recipes[name], int(size)) for name, size in named)
 
 
+def relatives(home: Home) -> tuple[Member, ...]:
+    """The members of the re-calibration: the parent's, and, of linear ones, their nearest kin."""
+    if home.on_kernel:
+        return home.members
+    kin = [Member(recipe, size) for member in home.members for recipe in _same_kind(member.recipe, home.window)
+           for size in (member.n_latent, math.ceil(2 * member.n_latent / 3))]
+    return tuple(dict.fromkeys([*home.members, *kin]))[:MOST_FITTED]
+
+
+def _same_kind(recipe: Recipe | Fused, window: slice) -> list[Recipe]:
+    return [other for other in usable(window.stop - window.start)
+            if isinstance(recipe, Recipe) and (other.snv, other.derivative) == (recipe.snv, recipe.derivative)]
+
+
 def _processes(home: Home) -> list[Any]:
     """The kernel of each member, learnt once: as in the parent's cross-validation, its three numbers are not nested."""
     if not home.on_kernel:
@@ -195,11 +213,11 @@ def _processes(home: Home) -> list[Any]:
 
 
 def _fit_and_predict(
-    home: Home, processes: list[Any], X: FloatArray, y: FloatArray, asked: FloatArray
+    home: Home, members: tuple[Member, ...], processes: list[Any], X: FloatArray, y: FloatArray, asked: FloatArray
 ) -> FloatArray:
     """Average of the members' values [n] of the asked whole spectra."""
     values = []
-    for k, member in enumerate(home.members):
+    for k, member in enumerate(members):
         treated = treat(member.recipe, home.window, X)
         # In the principal axes of the fit PLS is the same and costs less.
         compressed, axes = pls1.compress(treated)

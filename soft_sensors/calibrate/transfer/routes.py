@@ -31,7 +31,8 @@ class Route:
     """A way to the new instrument.
 
     held_out [n, 4]: value, T2, Q and distance of every pair, held out; build: (card, parent's graph) -> the moved
-    graph and the arrays that explain its answers (empty: the parent's).
+    graph and the arrays that explain its answers (empty: the parent's). members: of a model that was fitted anew, as
+    the card names them (None: the parent's).
     """
 
     method: str
@@ -39,6 +40,7 @@ class Route:
     held_out: FloatArray
     limits: Limits
     build: Callable[[Card, bytes], tuple[bytes, Mapping[str, FloatArray]]]
+    members: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,4 +130,5 @@ def re_calibrated(tried: Tried, old: FloatArray, new: FloatArray, held_out: Floa
     n = int(tried.trusted.sum())
     for column, part in ((1, far.t2), (2, far.q), (3, far.near)):
         shown[tried.trusted, column] = part[-n:]
-    return Route(POOLED, Map(POOLED), shown, bounds, build)
+    named = tuple(f"{m.recipe.name}, {m.n_latent}" for m in pooled.relatives(tried.home))
+    return Route(POOLED, Map(POOLED), shown, bounds, build, named if len(named) > 1 else ())
