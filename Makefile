@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check bench kpi models lock clean
+.PHONY: help setup demo test check bench faults kpi models lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
 	@echo "make test    set up and run the tests"
 	@echo "make check   lint, types, import contracts"
 	@echo "make bench   speed side by side with peers: ratios into out/bench.json (about a minute)"
+	@echo "make faults  47 kinds of spectral fault against the shipped soft sensor: out/faults/faults.json (a minute or two)"
 	@echo "make kpi     the control table of the README: 20 seeds, 2 h each (10 to 15 minutes on 2 cores)"
 	@echo "make models  build the shipped soft sensor, its demonstration registry and the controller bundle again"
 
@@ -39,6 +40,11 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m deploy.bench --out out/bench.json
+
+faults: setup
+	$(BIN)/patloop hil blends --out out/faults --seed 77
+	$(BIN)/patloop sensor challenge deploy/models/cdc_api_nir --spectra out/faults/spectra.csv \
+	  --reference out/faults/reference.csv --target api_pct --accept 0.5 --most 240 --json out/faults/faults.json
 
 kpi: setup
 	$(BIN)/patloop bench deploy/lines/cdc_ref_1.toml --scenario nominal --scenario hidden_loss --scenario nir_drift \
