@@ -111,7 +111,9 @@ def _member(made: Calibration, member: Fitted, inside: str, nodes: Nodes, *, fir
     offset = x_mean @ pls.x_rotations_
     if kernel is None and not first:
         weights, y_mean = pls.y_loadings_[0], float(pls.intercept_[0])
-        product = nodes.add("MatMul", [source, nodes.constant("weights", (rotations @ weights)[:, None])], "product")
+        # Half the time of a product with one column, which onnxruntime does not vectorise.
+        weighed = nodes.add("Mul", [source, nodes.row("weights", rotations @ weights)], "weighed")
+        product = nodes.add("ReduceSum", [weighed, nodes.constant("along", np.array([1]))], "product", keepdims=1)
         return nodes.add("Add", [product, nodes.row("offset", np.array([y_mean - offset @ weights]))], nodes.value)
     raw = nodes.add("MatMul", [source, nodes.constant("rotations", rotations / sd)], "raw_scores")
     t = nodes.add("Sub", [raw, nodes.row("score_offset", offset / sd)], "scores")
