@@ -144,7 +144,7 @@ def _fused(recipe: Fused, inside: str, nodes: Nodes) -> str:
     rows = []
     for k, part in enumerate(recipe.parts):
         own, size = nodes.prefixed(f"{nodes.prefix}block{k + 1}_"), part.stop - part.start
-        now, scale = own.cut(inside, "block", part.start, part.stop, axis=1), part.weight
+        now, scale = own.cut(inside, "block", (0, 1), (part.start, part.stop)), part.weight
         if part.recipe.snv == "before":
             now, length = _snv(now, "snv_in", size, own)
             scale *= length
@@ -202,13 +202,14 @@ def _derivative(recipe: Recipe, n_inside: int, now: str, scale: float, nodes: No
     pads = np.array([0, 0, 0, n_blocks * BLOCK - n_inside])
     padded = nodes.add("Pad", [now, nodes.constant("pads", pads)], "padded")
     blocks = nodes.add("Reshape", [padded, nodes.constant("blocks_shape", np.array([n_blocks, BLOCK]))], "blocks")
-    here = nodes.cut(blocks, "here", 0, n_blocks - 1, axis=0)
-    following = nodes.cut(blocks, "following", 1, n_blocks, axis=0)
+    here = nodes.cut(blocks, "here", (0, n_blocks - 1))
+    following = nodes.cut(blocks, "following", (1, n_blocks), (0, width - 1))
     first = nodes.add("MatMul", [here, nodes.constant("toeplitz_here", toeplitz[:BLOCK])], "from_here")
-    second = nodes.add("MatMul", [following, nodes.constant("toeplitz_next", toeplitz[BLOCK:])], "from_next")
+    rest = nodes.constant("toeplitz_next", toeplitz[BLOCK: BLOCK + width - 1])
+    second = nodes.add("MatMul", [following, rest], "from_next")
     both = nodes.add("Add", [first, second], "filtered")
     whole = nodes.constant("row_shape", np.array([1, (n_blocks - 1) * BLOCK]))
-    return nodes.cut(nodes.add("Reshape", [both, whole], "filtered_row"), "derivative", 0, n_out, axis=1)
+    return nodes.cut(nodes.add("Reshape", [both, whole], "filtered_row"), "derivative", (0, 1), (0, n_out))
 
 
 def _times(now: str, scale: float, nodes: Nodes) -> str:

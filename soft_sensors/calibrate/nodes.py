@@ -41,8 +41,8 @@ class Nodes:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"make_{output}", **attributes))
         return output
 
-    def cut(self, now: str, output: str, start: int, stop: int, *, axis: int) -> str:
-        """The elements from start to stop along an axis."""
-        ends = [self.constant(f"{output}_{name}", np.array([value]))
-                for name, value in (("start", start), ("stop", stop), ("axis", axis))]
-        return self.add("Slice", [now, *ends], output)
+    def cut(self, now: str, output: str, *ends: tuple[int, int]) -> str:
+        """The elements from start to stop, a pair for each axis from the first on."""
+        parts = (("start", [a for a, _ in ends]), ("stop", [b for _, b in ends]), ("axis", list(range(len(ends)))))
+        names = [self.constant(f"{output}_{name}", np.array(values)) for name, values in parts]
+        return self.add("Slice", [now, *names], output)

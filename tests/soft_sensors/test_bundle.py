@@ -70,6 +70,33 @@ def test_the_graph_equals_the_fitted_model(
         assert (ours_t2.item(), ours_q.item()) == (pytest.approx(t2, rel=1e-6), pytest.approx(q, rel=1e-6))
 
 
+@pytest.fixture(scope="module")
+def wide() -> Calibration:
+    """A calibration on more channels than one dense product is made for."""
+    blends = make_blends(40, seed=1)
+    axis = np.linspace(900.0, 1690.0, 301)
+    spectra = np.array([np.interp(axis, blends.axis, row) for row in blends.spectra])
+    samples = replace(samples_of(blends), axis=axis, spectra=spectra)
+    return calibrate(samples, replace(INTENT, axis_range=(900.0, 1690.0)))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_many_channels_are_filtered_block_by_block(wide: Calibration, recipe: Recipe) -> None:
+    whole = with_recipes(wide, (recipe, RECIPES[-1]), "float64")
+    session = InferenceSession(graph_bytes(whole), providers=["CPUExecutionProvider"])
+    blends = make_blends(5, seed=5)
+    treat, pls = whole.pipeline[:-1], whole.pipeline[-1]
+    centre = treat.transform(wide.samples.spectra[wide.keep]).mean(axis=0)
+    for narrow in blends.spectra:
+        row = np.interp(wide.samples.axis, blends.axis, narrow)[None, :]
+        value, _, _, _, q, _, _, residual = session.run(None, {"spectrum": row})
+        assert value.item() == pytest.approx(whole.predict(row).item(), rel=1e-12)
+        x = treat.transform(row)
+        rest = x - centre - pls.transform(x) @ pls.x_loadings_.T
+        np.testing.assert_allclose(residual, rest, rtol=1e-6, atol=1e-9 * float(np.abs(x).max()))
+        assert q.item() == pytest.approx(float((rest**2).sum()), rel=1e-8)
+
+
 def test_the_same_samples_give_the_same_bytes(bundle_path: Path, tmp_path: Path) -> None:
     again = calibrate(samples_of(make_blends(60, seed=1)), INTENT)
     write_bundle(again, tmp_path / "again")
