@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -42,6 +43,8 @@ from soft_sensors.show import show_card
 @click.option("--accept", type=(float, float), metavar="LOW HIGH",
               help="Acceptance limits in the target's unit; predictions are then within, outside or undecided.")
 @click.option("--time", metavar="COL", help="Age of the sample, such as day of culture: its trend is to be beaten.")
+@click.option("--scatter", type=click.Choice(["free", "corrected"]), default="free", show_default=True,
+              help="corrected: only models that gain and path length cannot move; more faults are seen in time.")
 @click.option("--test", "test_spectra", type=FILE, metavar="T.csv",
               help="Spectra kept for testing: refused when they overlap with the calibration.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the folds where groups are many.")
@@ -50,7 +53,8 @@ def calibrate(
     spectra: Path, second: Path | None, with_axis_unit: str, reference: Path, target: str, group: str | None,
     mass: str | None, out: Path, axis_unit: str,
     axis_range: tuple[float, float] | None, unit: str, name: str | None, input_type: str, refuse_factor: float,
-    accept: tuple[float, float] | None, time: str | None, test_spectra: Path | None, seed: int,
+    accept: tuple[float, float] | None, time: str | None, scatter: Literal["free", "corrected"],
+    test_spectra: Path | None, seed: int,
 ) -> None:
     """Fit a soft sensor and write it as a bundle with a report.
 
@@ -61,6 +65,8 @@ def calibrate(
     if accept is not None and not accept[0] < accept[1]:
         raise InputError(f"--accept {accept[0]:g} {accept[1]:g}: the low limit comes first")
     if second is not None:
+        if scatter != "free":
+            raise InputError("--scatter corrected is for one instrument; with --with each block has its own choice")
         if axis_range is not None:
             raise InputError("--range names one axis; with --with each block's own quiet part is used: leave it away")
         axis_unit = f"{axis_unit}{SEPARATOR}{with_axis_unit}"
@@ -91,7 +97,7 @@ def calibrate(
             name=name or out.resolve().name, cqa=target, unit=unit if mass is None else f"{unit} per {mass}".strip(),
             axis_unit=axis_unit, axis_range=axis_range,
             target=CONCENTRATION if mass is None else AMOUNT_VIA_MASS, input_type=input_type,
-            refuse_factor=refuse_factor, seed=seed, time=time or "",
+            refuse_factor=refuse_factor, seed=seed, time=time or "", scatter=scatter,
             blocks=_blocks(table, spectra, second, axis_unit),
             accept=() if accept is None else (accept[0] / per, accept[1] / per)), say)
         say("writing bundle and report")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.cross_decomposition import PLSRegression
@@ -48,7 +48,8 @@ class Intent:
     """What is wanted, copied onto the card; axis_range: the part of the axis to use (None: found from the spectra).
 
     accept: low, high of the acceptance limits, in the card's unit (amount per unit of mass where there are masses);
-    blocks: of spectra joined from several instruments; time: the column that Samples.time comes from.
+    blocks: of spectra joined from several instruments; time: the column that Samples.time comes from; scatter:
+    whether every pre-treatment must hold a scatter correction (SNV): gain and path length then move no value.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Intent:
     accept: tuple[float, ...] = ()
     blocks: tuple[Block, ...] = ()
     time: str = ""
+    scatter: Literal["free", "corrected"] = "free"
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _calibrate(samples: Samples, intent: Intent, progress: Progress) -> Calibrat
         progress("pre-treating both blocks in every pair of ways")
         candidates: Candidates = fusion.candidates(samples.spectra, intent.blocks)
     else:
-        candidates = _candidates(samples, _window(samples, intent), progress)
+        candidates = _candidates(samples, _window(samples, intent), intent, progress)
     choice, suspect, outlying, far = _settle(candidates, samples, progress)
     keep = ~(suspect | outlying)
     folding = samples.folding
@@ -151,11 +153,11 @@ def _calibrate(samples: Samples, intent: Intent, progress: Progress) -> Calibrat
                        choice.curves, fingerprint)
 
 
-def _candidates(samples: Samples, window: slice, progress: Progress) -> Candidates:
+def _candidates(samples: Samples, window: slice, intent: Intent, progress: Progress) -> Candidates:
     """Every region and pre-treatment that is compared, the spectra pre-treated, measured and worn."""
     made: dict[Region, dict[Recipe | Fused, wear.Treated]] = {}
     for region in windows.regions(window):
-        recipes = usable(region.stop - region.start)
+        recipes = [r for r in usable(region.stop - region.start) if intent.scatter == "free" or r.snv != "no"]
         progress(f"pre-treating {len(samples.reference)} spectra in {len(recipes)} ways, region {region.name}")
         disturbed = wear.worn(samples.spectra, region.window)
         made[region] = {r: wear.treated(r, region.window, samples.spectra, disturbed) for r in recipes}

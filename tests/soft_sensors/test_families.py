@@ -190,3 +190,13 @@ def test_every_core_gives_the_bits_of_one(monkeypatch: pytest.MonkeyPatch) -> No
         results.append(
             nested.nested(candidates, samples.reference, folding.fold, folding.outer(), keep, lambda _: None))
     np.testing.assert_array_equal(*results)
+
+
+def test_a_scatter_corrected_model_is_not_moved_by_gain() -> None:
+    samples = samples_of(make_blends(60, seed=2))
+    free, corrected = (calibrate(samples, replace(INTENT, scatter=kind)) for kind in ("free", "corrected"))
+    assert all(isinstance(m.recipe, Recipe) and m.recipe.snv != "no" for m in corrected.members)
+    fresh = make_blends(20, seed=3).spectra
+    moved = [float(np.abs(made.predict(1.05 * fresh) - made.predict(fresh)).max()) for made in (free, corrected)]
+    assert moved[0] > 0.1
+    assert moved[1] < 1e-9
