@@ -18,7 +18,7 @@ from soft_sensors.calibrate.quarantine import overlap
 from soft_sensors.card import AMOUNT_VIA_MASS, CONCENTRATION, Block
 from soft_sensors.console import FILE, InputError, one_line, progress
 from soft_sensors.inputs import NAMED, joined_tables, labels_of, name_samples, numbers
-from soft_sensors.options import reference_options, second_block, spectra_option
+from soft_sensors.options import card_options, reference_options, second_block, spectra_option
 from soft_sensors.read import read_spectra
 from soft_sensors.read.blocks import SEPARATOR
 from soft_sensors.read.tables import SpectraTable
@@ -35,13 +35,7 @@ from soft_sensors.show import show_card
 @click.option("--axis-unit", type=click.Choice(["nm", "cm-1"]), default="nm", show_default=True)
 @click.option("--range", "axis_range", type=(float, float), metavar="LOW HIGH",
               help="Part of the axis to use; by default the part that is not detector noise.")
-@click.option("--unit", default="", help="Unit of the target, for the card and the report.")
-@click.option("--name", help="Name of the model; by default the folder's.")
-@click.option("--input-type", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
-@click.option("--refuse-factor", type=click.FloatRange(min=1.0), default=3.0, show_default=True,
-              help="T2 or Q above its limit is uncertain; above this many times the limit it is bad.")
-@click.option("--accept", type=(float, float), metavar="LOW HIGH",
-              help="Acceptance limits in the target's unit; predictions are then within, outside or undecided.")
+@card_options
 @click.option("--time", metavar="COL", help="Age of the sample, such as day of culture: its trend is to be beaten.")
 @click.option("--scatter", type=click.Choice(["free", "corrected"]), default="free", show_default=True,
               help="corrected: only models that gain and path length cannot move; more faults are seen in time.")

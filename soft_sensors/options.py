@@ -35,3 +35,18 @@ def reference_options(command: Callable[P, R]) -> Callable[P, R]:
     ):
         command = option(command)
     return command
+
+
+def card_options(command: Callable[P, R]) -> Callable[P, R]:
+    """--unit, --name, --input-type, --refuse-factor and --accept: what a new model's card is told."""
+    for option in (
+        click.option("--accept", type=(float, float), metavar="LOW HIGH",
+                     help="Acceptance limits in the target's unit; predictions are then within, outside or undecided."),
+        click.option("--refuse-factor", type=click.FloatRange(min=1.0), default=3.0, show_default=True,
+                     help="T2 or Q above its limit is uncertain; above this many times the limit it is bad."),
+        click.option("--input-type", type=click.Choice(["float64", "float32"]), default="float64", show_default=True),
+        click.option("--name", help="Name of the model; by default the folder's."),
+        click.option("--unit", default="", help="Unit of the target, for the card and the report."),
+    ):
+        command = option(command)
+    return command

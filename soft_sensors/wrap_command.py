@@ -15,7 +15,7 @@ from soft_sensors.card import AMOUNT_VIA_MASS, CONCENTRATION
 from soft_sensors.console import FILE, InputError, one_line, progress
 from soft_sensors.errors import TableError
 from soft_sensors.inputs import NAMED, joined_tables, labels_of, name_samples, numbers
-from soft_sensors.options import reference_options, spectra_option
+from soft_sensors.options import card_options, reference_options, spectra_option
 from soft_sensors.read import read_reference, read_spectra
 from soft_sensors.show import show_card
 from soft_sensors.validate import axis_fault
@@ -38,13 +38,7 @@ FEW_GROUPS = 8  # our choice: from four real batches, intervals held too little 
 @click.option("--axis-unit", type=click.Choice(["nm", "cm-1"]), default="nm", show_default=True)
 @click.option("--range", "axis_range", type=(float, float), metavar="LOW HIGH",
               help="Part of the axis that T2, Q and the shape tests watch; by default all that the network sees.")
-@click.option("--unit", default="", help="Unit of the target, for the card and the report.")
-@click.option("--name", help="Name of the model; by default the folder's.")
-@click.option("--input-type", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
-@click.option("--refuse-factor", type=click.FloatRange(min=1.0), default=3.0, show_default=True,
-              help="T2 or Q above its limit is uncertain; above this many times the limit it is bad.")
-@click.option("--accept", type=(float, float), metavar="LOW HIGH",
-              help="Acceptance limits in the target's unit; predictions are then within, outside or undecided.")
+@card_options
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the folds where groups are many.")
 @one_line
 def wrap(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from soft_sensors.calibrate.fit import Calibration
 from soft_sensors.calibrate.graph import channels_of
+from soft_sensors.card import Card
 
+M = TypeVar("M")
 BLUE, RED, GREY, ORANGE = "#1f5f8b", "#c0392b", "#8a8f94", "#d98a1f"
 
 
@@ -23,10 +26,11 @@ def all_figures(made: Calibration) -> dict[str, bytes]:
         "predicted": (_predicted, 5.4), "latent_variables": (_latent, 4.2), "coefficients": (_coefficients, 4.2),
         "distances": (_distances, 4.6), "residuals": (_residuals, 4.2),
     }
-    return {name: _png(draw, made, height) for name, (draw, height) in drawn.items()}
+    return {name: png(draw, made, height) for name, (draw, height) in drawn.items()}
 
 
-def _png(draw: Callable[[Calibration, Axes], None], made: Calibration, height: float) -> bytes:
+def png(draw: Callable[[M, Axes], None], made: M, height: float = 4.8) -> bytes:
+    """One figure of a report as PNG bytes, without the clock in them; draw puts `made` on the axes."""
     figure = Figure(figsize=(7.0, height), layout="constrained", dpi=130)
     axes = figure.add_subplot()
     draw(made, axes)
@@ -36,8 +40,9 @@ def _png(draw: Callable[[Calibration, Axes], None], made: Calibration, height: f
     return picture.getvalue()
 
 
-def _of_unit(made: Calibration, text: str) -> str:
-    return f"{text} ({made.card.unit})" if made.card.unit else text
+def of_unit(card: Card, text: str) -> str:
+    """A text with the card's unit behind it, where it has one."""
+    return f"{text} ({card.unit})" if card.unit else text
 
 
 def _label_left_out(made: Calibration, axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
@@ -61,7 +66,7 @@ def _predicted(made: Calibration, axes: Axes) -> None:
     axes.plot(line, line, color=GREY, lw=1)
     axes.plot(y[made.keep], p[made.keep], "o", ms=4, color=BLUE, alpha=0.75, mew=0, label="held-out sample")
     _label_left_out(made, axes, y, p)
-    axes.set(xlabel=_of_unit(made, "Reference"), ylabel=_of_unit(made, "Predicted, sample held out"),
+    axes.set(xlabel=of_unit(made.card, "Reference"), ylabel=of_unit(made.card, "Predicted, sample held out"),
              xlim=line, ylim=line,
              title=f"{card.cqa}: RMSECV {card.rmsecv:.3g} ({card.null} {card.rmsecv_null:.3g})")
     axes.set_aspect("equal")
@@ -80,7 +85,7 @@ def _latent(made: Calibration, axes: Axes) -> None:
     n = made.card.n_latent
     axes.plot(n, curve[n - 1], "o", ms=12, mfc="none", mec=RED, mew=1.8, label=f"chosen: {n}")
     axes.axhline(made.card.rmsecv_null, color=ORANGE, ls="--", lw=1.2, label=f"{made.card.null} (null model)")
-    axes.set(xlabel="Latent variables", ylabel=_of_unit(made, "RMSECV"), yscale="log",
+    axes.set(xlabel="Latent variables", ylabel=of_unit(made.card, "RMSECV"), yscale="log",
              title="Fewest latent variables within one standard error of the best")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
@@ -129,6 +134,6 @@ def _residuals(made: Calibration, axes: Axes) -> None:
     axes.plot(rows[made.keep], residual[made.keep], "o", ms=4, color=BLUE, alpha=0.75, mew=0, label="held-out sample")
     _label_left_out(made, axes, rows, residual)
     axes.margins(y=0.1)
-    axes.set(xlabel="Sample, in the order of the table", ylabel=_of_unit(made, "Predicted minus reference"),
+    axes.set(xlabel="Sample, in the order of the table", ylabel=of_unit(made.card, "Predicted minus reference"),
              title="Residuals of held-out samples")
     axes.legend(frameon=False, fontsize=9)

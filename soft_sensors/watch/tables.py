@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 from collections.abc import Callable, Mapping
@@ -49,14 +50,14 @@ def seconds(cell: str, where: str) -> float:
     """A time as seconds since the epoch: a number, or ISO 8601 (UTC where it names no zone); empty: NaN."""
     if not cell.strip():
         return math.nan
-    try:
-        return float(cell)
-    except ValueError:
-        pass
-    try:
-        when = datetime.fromisoformat(cell.strip())
-    except ValueError:
-        raise TableError(f"{where}: {cell!r} is no time; write ISO 8601 or seconds since the epoch") from None
+    for read in (float, _moment):
+        with contextlib.suppress(ValueError):  # the next form may fit; when none does, the cell is named below
+            return read(cell)
+    raise TableError(f"{where}: {cell!r} is no time; write ISO 8601 or seconds since the epoch")
+
+
+def _moment(cell: str) -> float:
+    when = datetime.fromisoformat(cell.strip())
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from soft_sensors.calibrate.figures import BLUE, GREY, ORANGE, RED
+from soft_sensors.calibrate.figures import BLUE, GREY, ORANGE, RED, of_unit, png
 from soft_sensors.calibrate.fit import Calibration
 from soft_sensors.wrap import space
 
@@ -20,21 +18,7 @@ def all_figures(made: Calibration) -> dict[str, bytes]:
     drawn: dict[str, Callable[[Calibration, Axes], None]] = {
         "predicted": _predicted, "distances": _distances, "components": _components, "residuals": _residuals,
     }  # fmt: skip
-    return {name: _png(draw, made) for name, draw in drawn.items()}
-
-
-def _png(draw: Callable[[Calibration, Axes], None], made: Calibration) -> bytes:
-    sheet = Figure(figsize=(7.0, 4.8), layout="constrained", dpi=130)
-    axes = sheet.add_subplot()
-    draw(made, axes)
-    axes.spines[["top", "right"]].set_visible(False)
-    picture = BytesIO()
-    sheet.savefig(picture, format="png", metadata={"Software": None})
-    return picture.getvalue()
-
-
-def _of_unit(made: Calibration, text: str) -> str:
-    return f"{text} ({made.card.unit})" if made.card.unit else text
+    return {name: png(draw, made) for name, draw in drawn.items()}
 
 
 def _points(made: Calibration, axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
@@ -53,7 +37,7 @@ def _predicted(made: Calibration, axes: Axes) -> None:
                       label=f"90 % interval, ±{card.half_width:.3g}")
     axes.plot(line, line, color=GREY, lw=1)
     _points(made, axes, y, value)
-    axes.set(xlabel=_of_unit(made, "Reference"), ylabel=_of_unit(made, "Network"),
+    axes.set(xlabel=of_unit(made.card, "Reference"), ylabel=of_unit(made.card, "Network"),
              title=f"{card.cqa}: error {card.rmsecv:.3g} (mean alone {card.rmsecv_null:.3g})")
     axes.legend(frameon=False, fontsize=9)
 
@@ -84,6 +68,6 @@ def _residuals(made: Calibration, axes: Axes) -> None:
     axes.axhspan(-half, half, color=BLUE, alpha=0.12, lw=0, label="90 % interval")
     axes.axhline(0, color=GREY, lw=1)
     _points(made, axes, np.arange(1, residual.size + 1), residual)
-    axes.set(xlabel="Sample, in the order of the table", ylabel=_of_unit(made, "Network minus reference"),
+    axes.set(xlabel="Sample, in the order of the table", ylabel=of_unit(made.card, "Network minus reference"),
              title="Residuals")
     axes.legend(frameon=False, fontsize=9)

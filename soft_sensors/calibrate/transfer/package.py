@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from html import escape
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from soft_sensors.bundle import CARD, GOLDEN, GRAPH, Bundle
 from soft_sensors.calibrate.evidence import CALIBRATION
-from soft_sensors.calibrate.figures import BLUE, GREY, ORANGE, RED
+from soft_sensors.calibrate.figures import BLUE, GREY, ORANGE, RED, of_unit, png
 from soft_sensors.calibrate.package import card_toml, golden, npz_bytes, shape_arrays, write_parts
 from soft_sensors.calibrate.report import STYLE, figure, table
 from soft_sensors.calibrate.transfer.choose import rms
@@ -44,7 +42,7 @@ def write_moved(moved: Moved, out: Path) -> Bundle:
 
 def _write_report(moved: Moved, bundle_hash: str, folder: Path) -> None:
     drawn = _drawn(moved)
-    pictures = {name: _png(draw, moved) for name, (_, draw) in drawn.items()}
+    pictures = {name: png(draw, moved) for name, (_, draw) in drawn.items()}
     (folder / "figures").mkdir()
     for name, picture in pictures.items():
         (folder / "figures" / f"{name}.png").write_bytes(picture)
@@ -123,20 +121,6 @@ def _rows(moved: Moved) -> str:
             f"<th>Difference</th><th></th></tr>{rows}</table>")
 
 
-def _png(draw: Callable[[Moved, Axes], None], moved: Moved) -> bytes:
-    sheet = Figure(figsize=(7.0, 4.8), layout="constrained", dpi=130)
-    axes = sheet.add_subplot()
-    draw(moved, axes)
-    axes.spines[["top", "right"]].set_visible(False)
-    picture = BytesIO()
-    sheet.savefig(picture, format="png", metadata={"Software": None})
-    return picture.getvalue()
-
-
-def _of_unit(moved: Moved, text: str) -> str:
-    return f"{text} ({moved.card.unit})" if moved.card.unit else text
-
-
 def _pairs(moved: Moved, axes: Axes) -> None:
     old = moved.old_values
     ends = np.array([old.min(), old.max()])
@@ -145,7 +129,7 @@ def _pairs(moved: Moved, axes: Axes) -> None:
     axes.plot(old, moved.after, "o", ms=4.5, color=BLUE, alpha=0.8, mew=0, label=f"{moved.chosen.name}, held out")
     if moved.suspect.any():
         axes.plot(old[moved.suspect], moved.after[moved.suspect], "D", ms=9, mfc="none", mec=ORANGE, label="left out")
-    axes.set(xlabel=_of_unit(moved, "Old instrument"), ylabel=_of_unit(moved, "New instrument"),
+    axes.set(xlabel=of_unit(moved.card, "Old instrument"), ylabel=of_unit(moved.card, "New instrument"),
              title=f"{moved.card.cqa}: the same samples on both instruments")
     axes.legend(frameon=False, fontsize=9)
 
@@ -161,7 +145,7 @@ def _references(moved: Moved, axes: Axes) -> None:
             (POOLED, tried.refitted.pooled, "^", ORANGE))
     for name, values, mark, colour in ways:
         axes.plot(truth[tried.trusted], values[tried.trusted], mark, ms=5, color=colour, alpha=0.8, label=name)
-    axes.set(xlabel=_of_unit(moved, "Reference"), ylabel=_of_unit(moved, "New instrument, held out"),
+    axes.set(xlabel=of_unit(moved.card, "Reference"), ylabel=of_unit(moved.card, "New instrument, held out"),
              title=f"{moved.card.cqa}: the pairs against their references")
     axes.legend(frameon=False, fontsize=9)
 
@@ -182,7 +166,7 @@ def _methods(moved: Moved, axes: Axes) -> None:
     axes.barh(names, sizes, color=colours)
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=7)
-    axes.set(xlabel=_of_unit(moved, "Root mean square difference to the old instrument"),
+    axes.set(xlabel=of_unit(moved.card, "Root mean square difference to the old instrument"),
              title=f"What was tried; chosen: {moved.chosen.name}")
 
 
