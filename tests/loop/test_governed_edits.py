@@ -111,7 +111,10 @@ def never_moves(office: Office) -> None:
     """A service that is started now does not start, or never moves the plant."""
     try:
         stand = Stand(office.line())
-    except ConfigError:
+    except ConfigError as error:
+        # It must be the model that keeps it from starting, not a slip in the test's own line file.
+        if not any(word in str(error) for word in ("registry", "bundle", "model", str(office.folder))):
+            pytest.fail(f"not started for another reason: {error}")
         return
     thoughts = stand.run(SETTLE)
     assert thoughts[-1].mode is Mode.CLOSED
