@@ -64,6 +64,7 @@ class Problem:
     terminal: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, Limit] = field(default_factory=dict)
     parameters: Mapping[str, float] = field(default_factory=dict)
+    algebraic: Mapping[str, float] = field(default_factory=dict)
     scaling: Mapping[str, float] = field(default_factory=dict)
     blocks: tuple[int, ...] = ()
 
