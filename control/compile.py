@@ -40,9 +40,9 @@ def functions_of(problem: Problem) -> tuple[dict[str, ca.Function], Card]:
     x_next = step(x, u, p)
     expressions, measured = inside.outputs(x, u, p)
     named = {**_values(problem, x, u), **expressions}
-    residuals = _weighed(problem.residuals, named)
-    limits = ca.vertcat(*(named[label] for label in card.limits)) if card.limits else x[:0]
-    final = _weighed(problem.terminal, named)
+    residuals = _weighed(problem.residuals, named, type(x)(0, 1))
+    limits = ca.vertcat(*(named[label] for label in card.limits)) if card.limits else type(x)(0, 1)
+    final = _weighed(problem.terminal, named, type(x)(0, 1))
     if problem.terminal and ca.depends_on(ca.vertcat(final), u):
         raise ControlError("problem: a terminal residual depends on an input; there is none after the last step")
 
@@ -220,12 +220,12 @@ def _differ(one: ca.DM, other: ca.DM) -> float:
     return float(np.max(off)) if np.all(np.isfinite(off)) else np.inf
 
 
-def _weighed(weights: Mapping[str, float], named: Mapping[str, Symbolic]) -> Symbolic:
+def _weighed(weights: Mapping[str, float], named: Mapping[str, Symbolic], none: Symbolic) -> Symbolic:
     """sqrt(w) times each residual: their plain sum of squares is the cost."""
     rows = []
     for name, weight in weights.items():
         rows += [weight**0.5 * value for label, value in named.items() if label == name or label.startswith(f"{name}[")]
-    return ca.vertcat(*rows) if rows else next(iter(named.values()))[:0]
+    return ca.vertcat(*rows) if rows else none
 
 
 def _at_rest(final: Symbolic, u: Symbolic) -> Symbolic:

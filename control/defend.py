@@ -1,0 +1,57 @@
+"""plan -> defensible or not: checks of a solver's answer by code that does not know the solver."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from soft_sensors.signals import FloatArray
+
+if TYPE_CHECKING:
+    from control.qp import Program
+
+
+@dataclass(frozen=True)
+class Optimality:
+    """How well an answer meets the Karush-Kuhn-Tucker conditions, each relative to the size of its terms.
+
+    stationarity: gradient of the Lagrangian; feasibility: largest violation of a bound or row; complementarity:
+    multiplier on a bound that is not active, or of the wrong sign.
+    """
+
+    stationarity: float
+    feasibility: float
+    complementarity: float
+
+    @property
+    def residual(self) -> float:
+        """The worst of the three."""
+        return max(self.stationarity, self.feasibility, self.complementarity)
+
+    @staticmethod
+    def none() -> Optimality:
+        """Of an answer that is not there."""
+        return Optimality(math.inf, math.inf, math.inf)
+
+
+def optimality(program: Program, z: FloatArray, multipliers: FloatArray) -> Optimality:
+    """The KKT residual of (z, multipliers), from the program alone (Nocedal and Wright, Numerical Optimization, ch. 12)."""
+    if not (np.all(np.isfinite(z)) and np.all(np.isfinite(multipliers))):
+        return Optimality.none()
+    n = len(z)
+    curved, pulled = program.H @ z, multipliers[:n] + program.A.T @ multipliers[n:]
+    gradient = curved + program.f + pulled
+    size = 1.0 + max(np.max(np.abs(curved)), np.max(np.abs(program.f)), np.max(np.abs(pulled)))
+    value = np.concatenate([z, program.A @ z])
+    reach = 1.0 + np.abs(value)
+    below, above = (program.lower - value) / reach, (value - program.upper) / reach
+    off_high = np.where(multipliers > 0, np.abs(multipliers) * np.minimum(1.0, np.abs(above)), 0.0)
+    off_low = np.where(multipliers < 0, np.abs(multipliers) * np.minimum(1.0, np.abs(below)), 0.0)
+    return Optimality(
+        float(np.max(np.abs(gradient)) / size),
+        float(max(0.0, np.max(below, initial=0.0), np.max(above, initial=0.0))),
+        float(max(np.max(off_high, initial=0.0), np.max(off_low, initial=0.0)) / size),
+    )
