@@ -1,6 +1,7 @@
 """problem -> do-mpc with IPOPT on the very same problem: what the real-time path is measured against (offline only).
 
-`plain` is do-mpc as it comes (Radau collocation, default tolerances), `exact` poses the discrete problem that the
+`plain` is do-mpc as it comes (Radau collocation, default tolerances; an algebraic state in the stage cost is the one at
+the end of the step), `exact` poses the discrete problem that the
 real-time path solves, to a tight tolerance, and `robust` spans a scenario tree over uncertain parameters. Costs,
 limits and bounds are read from the model itself, not from what `control.compile` made of it.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import casadi as ca
@@ -41,6 +43,7 @@ class Reference:
     problem: Problem
     mpc: Any
     parameters: Any
+    price: ca.Function
 
     def aim(self, p: FloatArray) -> None:
         """Set the time-varying parameters: [n_p] for all the horizon, or [n_p, N+1]."""
@@ -69,11 +72,10 @@ class Reference:
             warnings.simplefilter("ignore", FutureWarning)  # do-mpc and casadi disagree about numpy, not about numbers
             self.mpc.make_step(np.asarray(x0, dtype=float).reshape(-1, 1))
         steps, found = self.problem.horizon_steps, self.mpc.opt_x_num_unscaled
-        cost = ca.Function("cost", [self.mpc.nlp["x"], self.mpc.nlp["p"]], [self.mpc.nlp["f"]])
         return Optimum(
             plan=np.hstack([np.asarray(found["_u", k, 0].full()) for k in range(steps)]),
             states=np.hstack([np.asarray(found["_x", k, 0, -1].full()) for k in range(steps + 1)]),
-            cost=float(cost(self.mpc.opt_x_num, self.mpc.opt_p_num)),
+            cost=float(self.price(self.mpc.opt_x_num, self.mpc.opt_p_num)),
             success=bool(self.mpc.solver_stats["success"]),
             iterations=int(self.mpc.solver_stats["iter_count"]),
         )
@@ -81,7 +83,7 @@ class Reference:
 
 def plain(problem: Problem) -> Reference:
     """do-mpc with its defaults untouched, but silent, on the problem's own model."""
-    return _pose(problem, problem.model, {}, {name: [value] for name, value in problem.parameters.items()})
+    return _pose(problem, problem.model, _nominal(problem))
 
 
 def exact(problem: Problem, step: ca.Function) -> Reference:
@@ -89,8 +91,7 @@ def exact(problem: Problem, step: ca.Function) -> Reference:
 
     step: a function whose first output is the next state; the fixed parameters are already in it.
     """
-    fixed = {name: [value] for name, value in problem.parameters.items()}
-    return _pose(problem, _discrete(problem, step), TIGHT, fixed, problem.scaling)
+    return _pose(problem, _discrete(problem, step), _nominal(problem), options=TIGHT, scaling=problem.scaling)
 
 
 def robust(problem: Problem, uncertain: Mapping[str, Sequence[float]]) -> Reference:
@@ -103,26 +104,27 @@ def robust(problem: Problem, uncertain: Mapping[str, Sequence[float]]) -> Refere
             raise ControlError(f"robust: '{name}' is not one of the problem's parameters {sorted(problem.parameters)}")
         if not values:
             raise ControlError(f"robust: no value is given for '{name}'")
-    known = {name: [value] for name, value in problem.parameters.items()}
-    return _pose(problem, problem.model, {"n_robust": 1}, {**known, **{k: list(v) for k, v in uncertain.items()}})
+    return _pose(problem, problem.model, {**_nominal(problem), **uncertain}, branching=1)
+
+
+def _nominal(problem: Problem) -> dict[str, Sequence[float]]:
+    return {name: [value] for name, value in problem.parameters.items()}
 
 
 def _pose(
-    problem: Problem, model: Any, options: Mapping[str, Any], fixed: Mapping[str, list[float]],
-    scaling: Mapping[str, float] | None = None,
+    problem: Problem, model: Any, fixed: Mapping[str, Sequence[float]], *, branching: int = 0,
+    options: Mapping[str, float] = MappingProxyType({}), scaling: Mapping[str, float] = MappingProxyType({}),
 ) -> Reference:  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # do-mpc warns of optional packages that are not needed here
         from do_mpc.controller import MPC
     mpc = MPC(model)
     mpc.settings.n_horizon, mpc.settings.t_step = problem.horizon_steps, problem.step_s
-    mpc.settings.n_robust = options.get("n_robust", 0)
+    mpc.settings.n_robust = branching
     mpc.settings.store_lagr_multiplier = False  # its record would grow without bound
     mpc.settings.supress_ipopt_output()
-    mpc.settings.nlpsol_opts.update({key: value for key, value in options.items() if key.startswith("ipopt.")})
-    if "ipopt.tol" in options and model.symvar_type == "SX":
-        mpc.settings.nlpsol_opts["expand"] = True
-    for name, size in (scaling or {}).items():
+    mpc.settings.nlpsol_opts.update(options)
+    for name, size in scaling.items():
         kind = "_x" if name in _names(model._x) else "_u"
         mpc.scaling[kind, name] = size
     _price(problem, model, mpc)
@@ -136,11 +138,12 @@ def _pose(
         mpc.prepare_nlp()
         _restrain(problem, model, mpc)
         mpc.create_nlp()
-    return Reference(problem, mpc, parameters)
+    price = ca.Function("price", [mpc.nlp["x"], mpc.nlp["p"]], [mpc.nlp["f"]])
+    return Reference(problem, mpc, parameters, price)
 
 
 def _price(problem: Problem, model: Any, mpc: Any) -> None:
-    """Stage, terminal and move costs; the default form of the move cost, for the free form mixes scaled and unscaled."""
+    """Stage, terminal and move costs; moves in the default form, for the free one mixes scaled and unscaled inputs."""
     faces = [getattr(model, face) for face in FACES]
     stage = sum(w * ca.sumsqr(_value(problem, name)(*faces)) for name, w in problem.residuals.items())
     final = ca.DM(0)
