@@ -22,6 +22,7 @@ from edge.errors import ConfigError
 from edge.line import Line, compose_config
 from edge.ports import Recorder
 from edge.signals import Acted, Link, Request, Sample, Scan, Thought
+from hil_sim.faults import HiddenLoss
 from hil_sim.kpi import Trace, kpis
 from hil_sim.rig import Rig, Truth
 from hil_sim.scenario import Scenario
@@ -134,12 +135,18 @@ class Run:
     alarms_min: Mapping[str, float]
 
 
+def loss_at_s(scenario: Scenario) -> float | None:
+    """When API begins to be lost unseen, s after the start; None when it never is."""
+    found = [60.0 * fault.at_min for fault in scenario.fault if isinstance(fault, HiddenLoss)]
+    return min(found) if found else None
+
+
 def compose_for(line_file: Path, controller_name: str) -> Line:
     """The line of a line file with another controller. Raises ConfigError."""
     config, digest = read_config(line_file)
     if config.controller is None:
         raise ConfigError(f"{line_file}: has no [controller]; a bench needs a controlled line")
-    chosen = config.controller.model_validate({**config.controller.model_dump(), "name": controller_name})
+    chosen = config.controller.model_validate({**dict(config.controller), "name": controller_name})
     return compose_config(config.model_copy(update={"controller": chosen}), digest)
 
 
@@ -184,7 +191,7 @@ def run_one(
         "scenario": scenario.name,
         "controller": control.settings.controller.name,
         "seed": seed,
-        **kpis(trace),
+        **kpis(trace, 60 * played.judged_from_min, loss_at_s(played)),
         "cycle_ms_p50": float(np.percentile(costs_ms, 50)),
         "cycle_ms_p99": float(np.percentile(costs_ms, 99)),
         "fallbacks": script.failures,

@@ -1,4 +1,4 @@
-"""trace of the truth -> key figures of a run (definitions in each function; the first ten minutes are ignored)."""
+"""trace of the truth -> key figures of a run (definitions in each function; only what is pressed counts)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ OOS_API_PCT = 5.0
 OOS_WEIGHT_PCT = 5.0
 HARDNESS_N = (60.0, 120.0)
 SETTLED_PCT, SETTLED_FOR_S, SETTLING_MEAN_S = 2.0, 300.0, 60.0
+BACK_PCT, FIRST_PCT = 1.0, 3.0
+STANDSTILL_KG_H = 0.1  # a turret that runs out makes nothing worth judging
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,26 @@ class Trace:
         )
 
 
-def kpis(trace: Trace) -> dict[str, float | None]:
-    """Compute the figures by name; raises ValueError when fewer than two samples lie after the warm-up.
+def kpis(trace: Trace, from_s: float = WARM_UP_S, loss_at_s: float | None = None) -> dict[str, float | None]:
+    """Compute the figures by name; raises ValueError when fewer than two samples lie after from_s.
 
-    Percentages of label claim or of time; travel in % of each variable's mean, summed over all; ideal_diverted_kg:
-    mass that truly was out of specification; settling_min: minutes from the last change of the API target until it is
-    met, None when there was no change or it was never met.
+    from_s: judged from then on (s after the start); loss_at_s: when API began to be lost unseen. Percentages of label
+    claim or of the time in which tablets are made; iae: integral of |error|, % min; travel in % of each variable's
+    mean, summed over all; ideal_diverted_kg: mass that truly was out of specification; the rest in minutes, None where
+    it was never met: settling_min from the last change of the API target (None without one), first_within_min from
+    from_s until the 60 s mean of the API stays within 3 % for 5 min, back_within_1pct_min from loss_at_s until it stays
+    within 1 % for 5 min.
     """
     time_s = np.asarray(trace.time_s, dtype=np.float64)
-    keep = time_s - time_s[0] >= WARM_UP_S if time_s.size else np.zeros(0, dtype=bool)
+    judged = time_s - time_s[0] >= from_s if time_s.size else np.zeros(0, dtype=bool)
+    keep = judged & (trace.throughput_kg_h > STANDSTILL_KG_H)
     if int(keep.sum()) < 2:
-        raise ValueError(f"the trace is too short: it needs more than {WARM_UP_S / 60.0:.0f} min of line time")
+        raise ValueError(f"the trace is too short: it needs more than {from_s / 60.0:.0f} min of line time")
+    dt_s = float(time_s[1] - time_s[0])
+    last_hour = keep & (time_s >= time_s[-1] - 3600.0)
     api, weight, hardness = trace.api_lc_pct[keep], trace.weight_mg[keep], trace.hardness_n[keep]
     deviation = np.abs(api - 100.0)
-    step_kg = trace.throughput_kg_h[keep] * float(time_s[1] - time_s[0]) / 3600.0
+    step_kg = trace.throughput_kg_h[keep] * dt_s / 3600.0
     hard = (hardness >= HARDNESS_N[0]) & (hardness <= HARDNESS_N[1])
     off_weight = np.abs(weight / trace.target_weight_mg[keep] - 1.0) * 100.0 > OOS_WEIGHT_PCT
     oos = (deviation > OOS_API_PCT) | off_weight | ~hard
@@ -87,16 +95,21 @@ def kpis(trace: Trace) -> dict[str, float | None]:
     return {
         "rsd_pct": _rsd_pct(api),
         "mean_error_pct": float(api.mean()) - 100.0,
+        "mean_error_last_h_pct": float(trace.api_lc_pct[last_hour].mean()) - 100.0 if last_hour.any() else None,
+        "iae": float(deviation.sum()) * dt_s / 60.0,
         "max_deviation_pct": float(deviation.max()),
         "time_outside_3pct": _share_pct(deviation > 3.0),
         "time_outside_5pct": _share_pct(deviation > 5.0),
         "weight_rsd_pct": _rsd_pct(weight),
+        "weight_mean_error_pct": 100.0 * float((weight / trace.target_weight_mg[keep]).mean()) - 100.0,
         "hardness_in_limits_pct": _share_pct(hard),
         "released_oos_kg": float(step_kg[oos & ~diverted].sum()),
         "diverted_kg": float(step_kg[diverted].sum()),
         "ideal_diverted_kg": float(step_kg[oos].sum()),
         "travel": sum(_travel_pct(np.asarray(values)[keep]) for values in trace.setpoints.values()),
         "settling_min": settling_min(trace),
+        "first_within_min": _stays_min(trace.api_lc_pct[judged], dt_s, FIRST_PCT),
+        "back_within_1pct_min": _back_min(trace, dt_s, loss_at_s),
     }
 
 
@@ -106,13 +119,23 @@ def settling_min(trace: Trace) -> float | None:
     if changes.size == 0:
         return None
     start = int(changes[-1]) + 1
-    dt_s = float(trace.time_s[1] - trace.time_s[0])
-    width = max(1, round(SETTLING_MEAN_S / dt_s))
     # The mean looks back only over samples judged against the new target.
-    total = np.concatenate(([0.0], np.cumsum(trace.api_lc_pct[start:])))
+    return _stays_min(trace.api_lc_pct[start:], float(trace.time_s[1] - trace.time_s[0]), SETTLED_PCT)
+
+
+def _back_min(trace: Trace, dt_s: float, loss_at_s: float | None) -> float | None:
+    if loss_at_s is None:
+        return None
+    return _stays_min(trace.api_lc_pct[trace.time_s >= loss_at_s], dt_s, BACK_PCT)
+
+
+def _stays_min(api_lc_pct: FloatArray, dt_s: float, within_pct: float) -> float | None:
+    """Minutes from the first sample until the mean over the last 60 s is within a limit and stays so for 5 minutes."""
+    width = max(1, round(SETTLING_MEAN_S / dt_s))
+    total = np.concatenate(([0.0], np.cumsum(api_lc_pct)))
     last = np.arange(1, total.size)
     first = np.maximum(0, last - width)
-    inside = np.abs((total[last] - total[first]) / (last - first) - 100.0) <= SETTLED_PCT
+    inside = np.abs((total[last] - total[first]) / (last - first) - 100.0) <= within_pct
     need = math.ceil(SETTLED_FOR_S / dt_s)
     run = 0
     for i, good in enumerate(inside):

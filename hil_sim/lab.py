@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import nan, sqrt
 from random import Random
 
-SAMPLE_EVERY_S = 1200.0
 RESULT_DELAY_S = 300.0
 ASSAY_RSD = 0.005
 TABLETS_WEIGHED, TABLETS_BROKEN = 20, 10
@@ -32,11 +31,12 @@ class LabResult:
 
 
 class Laboratory:
-    """Draws a sample every 20 min (first at minute 20) and reports it 5 min later."""
+    """Draws a sample every every_s seconds (the first after one interval) and reports it 5 min later."""
 
-    def __init__(self, start_time_s: float, seed: int) -> None:
+    def __init__(self, start_time_s: float, seed: int, every_s: float) -> None:
         self._random = Random(f"{seed}/lab")
-        self._next_s = start_time_s + SAMPLE_EVERY_S
+        self._every_s = every_s
+        self._next_s = start_time_s + every_s
         self._counter = 0
         self._pending: deque[LabResult] = deque()
         self.result = LabResult()
@@ -47,7 +47,7 @@ class Laboratory:
     ) -> None:
         """At line time time_s tablets with these true values leave the press."""
         if time_s >= self._next_s:
-            self._next_s += SAMPLE_EVERY_S
+            self._next_s += self._every_s
             self._counter += 1
             assay = api_pct * (1.0 + self._random.gauss(0.0, ASSAY_RSD))
             self._pending.append(

@@ -36,6 +36,7 @@ class Plc:
 
     Gate policy: without a live controller the material stays on the feeders' ratio and is not diverted for that
     reason alone; a divert request that was active when the controller died stays active (fail-safe).
+    While held (a pause), feeders, blender and press stand still and every setpoint stays where it is.
     """
 
     def __init__(self, parameters: LineParameters, start_time_s: float) -> None:
@@ -46,6 +47,7 @@ class Plc:
         self.slots = {mv.name: SetpointSlot(mv, self._recipe_setpoints()[mv.name]) for mv in MVS}
         self.divert_request = False
         self.diverting = False
+        self.held = False
         self.force_kn = r.main_force_kn
         self.level_pct = parameters.chute.level_pct
         self.fill_depth_mm = parameters.press.fill_depth_mm
@@ -79,7 +81,8 @@ class Plc:
         """One PLC scan: measure, decide who is in control, move setpoints, run the press loops."""
         tablets = line.tablets
         share = min(1.0, dt_s / FORCE_FILTER_S)
-        self.force_kn += share * (tablets.measured_force_kn - self.force_kn)
+        if not self.held:
+            self.force_kn += share * (tablets.measured_force_kn - self.force_kn)
         self.level_pct = line.chute.measure_level_pct()
         self._force_high_s = self._force_high_s + dt_s if self.force_kn > FORCE_TRIP_KN else 0.0
         was_remote = self.authority.remote_active
@@ -88,9 +91,12 @@ class Plc:
             self._enter_remote()
         elif self.authority.remote_active:
             self._judge(time_s)
+        self.diverting = self.divert_request
+        line.blender.rpm = 0.0 if self.held else self._p.blender.rpm
+        if self.held:
+            return Orders((0.0, 0.0, 0.0, 0.0), 0.0, self.fill_depth_mm)
         self._move_setpoints(dt_s, line)
         self._run_press(dt_s)
-        self.diverting = self.divert_request
         feeds = tuple(self.slots[name].working for name in FEEDER_MVS)
         return Orders((feeds[0], feeds[1], feeds[2], feeds[3]), self.turret_rpm, self.fill_depth_mm)
 

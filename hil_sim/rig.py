@@ -9,12 +9,12 @@ from pathlib import Path
 from hil_sim.faults import HEALTHY, Conditions, conditions
 from hil_sim.handshake import PlcMode
 from hil_sim.lab import Laboratory
-from hil_sim.line.line import Line
-from hil_sim.line.material import API
-from hil_sim.line.parameters import FEEDERS, load_parameters
+from hil_sim.line.line import Line, fed_fractions
+from hil_sim.line.material import API, Masses
+from hil_sim.line.parameters import FEEDERS, LineParameters, ParameterError, load_parameters, scaled
 from hil_sim.plc import Plc
 from hil_sim.probe.nir import NirProbe, Presentation
-from hil_sim.scenario import Scenario
+from hil_sim.scenario import Scenario, ScenarioError
 from hil_sim.snapshot import snapshot
 from hil_sim.tags import FEEDER_MVS, MVS, TAGS, TagValue, Value, check_write
 
@@ -57,8 +57,8 @@ class Acquisition:
 class Rig:
     """One simulated line in one scenario; same scenario, seed and writes give the same run.
 
-    Starts full at recipe composition, feeders in local gravimetric ratio. raises ScenarioError or ParameterError
-    for wrong files.
+    Starts full (of product or of placebo, as the scenario says), feeders in local gravimetric ratio. Raises
+    ScenarioError or ParameterError for wrong files.
     """
 
     def __init__(
@@ -66,13 +66,14 @@ class Rig:
         start_time_s: float = 1_760_000_000.0,
     ) -> None:
         self.scenario = scenario
-        self.parameters = load_parameters(line_parameters)
+        self.parameters = _truth_of(scenario, load_parameters(line_parameters))
         self.start_time_s = self.time_s = start_time_s
         self.plc = Plc(self.parameters, start_time_s)
         feeds = tuple(self.plc.slots[name].working for name in FEEDER_MVS)
-        self.line = Line(self.parameters, feeds, seed)
+        holding = _placebo(self.parameters, feeds) if scenario.filled_with == "placebo" else None
+        self.line = Line(self.parameters, feeds, seed, holding)
         self.probe = NirProbe(seed)
-        self.laboratory = Laboratory(start_time_s, seed)
+        self.laboratory = Laboratory(start_time_s, seed, 60.0 * scenario.lab_every_min)
         self.acquisition = Acquisition()
         self.conditions: Conditions = HEALTHY
         self.axis = tuple(float(x) for x in self.probe.axis_nm)
@@ -166,9 +167,13 @@ class Rig:
             return
         self.conditions = now = conditions(self.scenario.fault, minute)
         self.line.api_gain = now.api_gain
-        flows = dict(now.flow_factors)
+        self.line.press.force_cell_gain = now.force_gain
         for name in FEEDERS:
-            self.line.feeders[name].flow_factor = flows.get(name, 1.0)
+            feeder = self.line.feeders[name]
+            feeder.flow_factor = now.flow_factors.get(name, 1.0)
+            feeder.lot_density = now.lot_densities.get(name, 1.0)
+            feeder.weighed_share = now.weighed_shares.get(name, 1.0)
+            feeder.setpoint_span = now.setpoint_spans.get(name, 1.0)
 
     def _play_script(self, minute: float) -> None:
         while self._steps and minute >= self._steps[0].at_min:
@@ -181,6 +186,8 @@ class Rig:
             act = self._acts.pop(0)
             if act.action == "reset":
                 authority.reset = True
+            elif act.action in ("pause", "resume"):
+                self.plc.held = act.action == "pause"
             else:
                 authority.operator_enable = act.action == "enable"
         after_s = self.scenario.reset_after_s
@@ -203,3 +210,16 @@ class Rig:
         self.acquisition = Acquisition(
             self.acquisition.counter + 1, self.time_s, True, tuple(float(a) for a in absorbance)
         )
+
+
+def _truth_of(scenario: Scenario, parameters: LineParameters) -> LineParameters:
+    try:
+        return scaled(parameters, scenario.scale)
+    except ParameterError as error:
+        raise ScenarioError(f"scenario '{scenario.name}': scale: {error}") from error
+
+
+def _placebo(parameters: LineParameters, feeds_kg_h: tuple[float, ...]) -> Masses:
+    """The recipe's blend without its API, mass fractions."""
+    whole = fed_fractions(parameters, feeds_kg_h)
+    return [0.0 if i == API else share / (1.0 - whole[API]) for i, share in enumerate(whole)]

@@ -31,12 +31,12 @@ class RecipeStep(BaseModel):
 
 
 class OperatorAct(BaseModel):
-    """Something the operator does."""
+    """Something the operator does; a pause holds feeders, blender and press with the powder in them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     at_min: float = Field(ge=0)
-    action: Literal["enable", "disable", "reset"]
+    action: Literal["enable", "disable", "reset", "pause", "resume"]
 
 
 class Scenario(BaseModel):
@@ -52,6 +52,14 @@ class Scenario(BaseModel):
     operator: tuple[OperatorAct, ...] = (OperatorAct(at_min=0.5, action="enable"),)
     reset_after_s: float | None = Field(
         default=60.0, ge=0, description="The operator resets a shed this long after it (absent request); null never."
+    )
+    lab_every_min: float = Field(default=20.0, gt=0, description="Interval of laboratory samples, the first after one.")
+    filled_with: Literal["product", "placebo"] = Field(
+        default="product", description="Powder in the line at the start: at recipe, or the same without API."
+    )
+    judged_from_min: float = Field(default=10.0, ge=0, description="Figures count from this minute on.")
+    scale: dict[str, float] = Field(
+        default={}, description="Parameters of the line's truth and what they are multiplied with: 'blender.holdup_kg'."
     )
 
 

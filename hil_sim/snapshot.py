@@ -11,7 +11,7 @@ from hil_sim.tags import CHANNELS, FEEDER_MVS, Status, TagValue, Value
 if TYPE_CHECKING:
     from hil_sim.rig import Rig
 
-EXECUTE = 6
+EXECUTE, HELD = 6, 11
 SAMPLING, CLEANING = 16, 2
 NO_SPECTRUM = (nan,) * CHANNELS
 
@@ -32,7 +32,7 @@ def _plain(rig: Rig) -> dict[str, Value]:
     authority = plc.authority
     values: dict[str, Value] = {
         "Line.Time": rig.time_s,
-        "Line.State": EXECUTE,
+        "Line.State": HELD if plc.held else EXECUTE,
         "Line.BatchId": "B0001",
         "Recipe.ApiPct": plc.recipe.api_pct,
         "Recipe.ThroughputKgH": plc.recipe.throughput_kg_h,

@@ -64,7 +64,7 @@ FEEDER_MVS = tuple(mv.name for mv in MVS[:4])
 
 _PLAIN = (
     TagSpec("Line.Time", "double", "s", text="line clock, seconds since the epoch, UTC"),
-    TagSpec("Line.State", "uint16", text="PackML state: 6 Execute"),
+    TagSpec("Line.State", "uint16", text="PackML state: 6 Execute, 11 Held"),
     TagSpec("Line.BatchId", "string"),
     TagSpec("Recipe.ApiPct", "double", "% w/w", 5.0, 20.0, "operator"),
     TagSpec("Recipe.ThroughputKgH", "double", "kg/h", 10.0, 30.0, "operator"),

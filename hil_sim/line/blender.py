@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hil_sim.line.material import Masses, Plug, Tank
+from hil_sim.line.material import Masses, Plug, Tank, powder_of, total_kg
 from hil_sim.line.parameters import BlenderParameters
 
 
@@ -18,8 +18,8 @@ class Blender:
         count = round(p.tanks)
         self._tank_kg = (p.holdup_kg - dead_kg) / count
         steady_kg = self._tank_kg * (flow_kg_h / p.flow_kg_h) ** p.flow_exponent
-        self._dead = Plug([[dead_kg * f for f in fractions]])
-        self._tanks = [Tank([steady_kg * f for f in fractions]) for _ in range(count)]
+        self._dead = Plug([powder_of(fractions, dead_kg)])
+        self._tanks = [Tank(powder_of(fractions, steady_kg)) for _ in range(count)]
 
     @property
     def masses(self) -> Masses:
@@ -31,7 +31,7 @@ class Blender:
         """Push inflow (kg a component) in, advance by dt_s, return what leaves, kg a component."""
         p = self._p
         self._dead.push(inflow)
-        stream = self._dead.pull(sum(inflow))
+        stream = self._dead.pull(total_kg(inflow))
         speed = (self.rpm / p.rpm) ** p.speed_exponent
         for tank in self._tanks:
             drive = tank.total_kg / self._tank_kg * speed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, sqrt
 from random import Random
 
-from hil_sim.line.material import MGST, Masses, Plug, Tank
+from hil_sim.line.material import MGST, Masses, Plug, Tank, powder_of
 from hil_sim.line.parameters import ChuteParameters, FeedFrameParameters
 
 
@@ -18,7 +18,7 @@ class Chute:
         self._noise_pct = parameters.level_noise_pct
         self._random = Random(seed)
         slices = 60
-        self.powder = Plug([[held_kg / slices * f for f in fractions] for _ in range(slices)])
+        self.powder = Plug([powder_of(fractions, held_kg / slices) for _ in range(slices)])
 
     @property
     def level_pct(self) -> float:
@@ -39,7 +39,7 @@ class FeedFrame:
         self._nominal_flow_kg_s = flow_kg_h / 3600.0
         self.paddle_rpm = parameters.paddle_rpm
         self.density_ratio = 1.0
-        self.powder = Tank([parameters.holdup_kg * f for f in fractions])
+        self.powder = Tank(powder_of(fractions, parameters.holdup_kg))
 
     @property
     def fill(self) -> float:

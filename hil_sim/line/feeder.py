@@ -10,7 +10,7 @@ from collections import deque
 from math import exp, pi, sin, sqrt
 from random import Random
 
-from hil_sim.line.material import WATER, Masses
+from hil_sim.line.material import LOOSE, PARTS, WATER, Masses
 from hil_sim.line.parameters import FeederParameters
 
 MOISTURE_TAU_S = 1800.0
@@ -21,7 +21,10 @@ class LossInWeightFeeder:
     """One feeder delivering component `component`; steps on line time.
 
     Public state: hopper_kg (true), weight_kg (what the load cell says), screw_rpm, phase ("gravimetric", "refill",
-    "settle"), measured_kg_h (frozen while volumetric), saturated. flow_factor is set by faults (1 = free flow).
+    "settle"), measured_kg_h (frozen while volumetric), saturated, density (bulk density of the powder in the hopper
+    over its reference lot's). Set by faults, 1 when healthy: flow_factor (share of the flow that is left),
+    lot_density (density of what a refill brings), weighed_share (share of a change of weight that the load cell
+    bears), setpoint_span (how much of a change of setpoint the drive's input makes of it). A setpoint of 0 stops it.
     """
 
     def __init__(self, parameters: FeederParameters, component: int, setpoint_kg_h: float, seed: str) -> None:
@@ -34,7 +37,8 @@ class LossInWeightFeeder:
         self.hopper_kg = low + (high - low) * (0.15 + 0.8 * self._random.random())
         self.measured_kg_h = setpoint_kg_h
         self.weight_kg = self.hopper_kg
-        self.flow_factor = 1.0
+        self.flow_factor = self.lot_density = self.density = 1.0
+        self.weighed_share = self.setpoint_span = 1.0
         self.phase = "gravimetric"
         self.saturated = False
         self.refilled_kg = 0.0
@@ -47,7 +51,9 @@ class LossInWeightFeeder:
         self._turns = self._random.random()
         self._phase_s = 0.0
         self._frozen_rpm = self.screw_rpm
-        self._frozen_setpoint = setpoint_kg_h
+        self._frozen_setpoint = self._calibrated_at = self._ran_at_kg_h = setpoint_kg_h
+        self._borne_kg = 0.0
+        self._weighed_kg = self.hopper_kg
         self._weights: deque[float] = deque()
         self._sum = 0.0
         self._ramp_sum = 0.0
@@ -65,14 +71,38 @@ class LossInWeightFeeder:
 
     def step(self, dt_s: float, setpoint_kg_h: float) -> Masses:
         """Advance by dt_s at a mass flow setpoint; returns the delivered kg a component."""
+        heard_kg_h = self._heard(setpoint_kg_h) if setpoint_kg_h > 0.0 else 0.0
         delivered = self._deliver(dt_s)
-        self._refill(dt_s, setpoint_kg_h)
+        density = self.density
+        self._refill(dt_s, heard_kg_h)
         self._weigh(dt_s)
-        self._drive(dt_s, setpoint_kg_h)
-        parcel = [0.0] * 5
-        parcel[self._component] = delivered * (1.0 - self.moisture)
+        if setpoint_kg_h > 0.0:
+            self._drive(dt_s, heard_kg_h)
+            self._ran_at_kg_h = heard_kg_h
+        else:
+            self._stand()
+        parcel = [0.0] * PARTS
+        parcel[self._component] = dry = delivered * (1.0 - self.moisture)
         parcel[WATER] += delivered * self.moisture
+        if density != 1.0:
+            parcel[LOOSE] = dry / self._p.bulk_density_g_ml * (1.0 / density - 1.0)
         return parcel
+
+    def _heard(self, setpoint_kg_h: float) -> float:
+        # A wrong span is right at the setpoint where the signal was last calibrated: where it was when the fault began.
+        if self.setpoint_span == 1.0:
+            self._calibrated_at = setpoint_kg_h
+            return setpoint_kg_h
+        return self._calibrated_at + self.setpoint_span * (setpoint_kg_h - self._calibrated_at)
+
+    def _stand(self) -> None:
+        """At a standstill it weighs nothing; it starts again blind, at the speed it had."""
+        if self.screw_rpm > 0.0 and not self.volumetric:
+            self._frozen_rpm, self._frozen_setpoint = self.screw_rpm, self._ran_at_kg_h
+        if self.phase != "refill":
+            self.phase, self._phase_s = "settle", 0.0
+        self._forget_weights()
+        self.screw_rpm = self.measured_kg_h = 0.0
 
     def _deliver(self, dt_s: float) -> float:
         p = self._p
@@ -85,6 +115,7 @@ class LossInWeightFeeder:
         pulse = p.pulsation * sin(2.0 * pi * p.flights * self._turns)
         flow_kg_s = self.feed_factor(self.hopper_kg) * self.screw_rpm / 60_000.0
         flow_kg_s *= (1.0 + self._densification) * (1.0 + self._noise + pulse) * self.flow_factor
+        flow_kg_s *= self.density
         delivered = min(self.hopper_kg, max(0.0, flow_kg_s * dt_s))
         self.hopper_kg -= delivered
         return delivered
@@ -99,6 +130,9 @@ class LossInWeightFeeder:
             self._forget_weights()
         elif self.phase == "refill":
             added = (p.refill_high - p.refill_low) * p.capacity_kg * dt_s / p.refill_s
+            if self.lot_density != self.density:
+                volume = self.hopper_kg / self.density + added / self.lot_density
+                self.density = (self.hopper_kg + added) / volume
             self.hopper_kg += added
             self.refilled_kg += added
             self._densification += p.densify * dt_s / p.refill_s
@@ -107,7 +141,9 @@ class LossInWeightFeeder:
 
     def _weigh(self, dt_s: float) -> None:
         # Least-squares slope over a moving window, kept as two running sums so that a step costs the same always.
-        weight_g = 1000.0 * self.hopper_kg + self._random.gauss(0.0, self._p.load_cell_g)
+        self._borne_kg += (1.0 - self.weighed_share) * (self.hopper_kg - self._weighed_kg)
+        self._weighed_kg = self.hopper_kg
+        weight_g = 1000.0 * (self.hopper_kg - self._borne_kg) + self._random.gauss(0.0, self._p.load_cell_g)
         self.weight_kg = 0.001 * weight_g
         if self.phase == "refill" or (self.phase == "settle" and self._phase_s < self._p.settle_s):
             return

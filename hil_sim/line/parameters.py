@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,6 +140,26 @@ class LineParameters:
 
 
 T = TypeVar("T")
+
+
+def scaled(parameters: LineParameters, factors: Mapping[str, float]) -> LineParameters:
+    """The parameters with some multiplied, named as 'blender.holdup_kg' or 'feeder.api.gain'.
+
+    Raises ParameterError for a name that is none.
+    """
+    for path, factor in factors.items():
+        *tables, name = path.split(".")
+        feeder = parameters.feeders.get(tables[1]) if len(tables) == 2 and tables[0] == "feeder" else None
+        part = feeder or (getattr(parameters, tables[0], None) if len(tables) == 1 else None)
+        value = getattr(part, name, None)
+        if not isinstance(value, float):
+            raise ParameterError(f"no line parameter '{path}': use one like 'blender.holdup_kg' or 'feeder.api.gain'")
+        changed: Any = replace(part, **{name: value * factor})  # type: ignore[type-var]
+        if feeder is None:
+            parameters = replace(parameters, **{tables[0]: changed})
+        else:
+            parameters = replace(parameters, feeders={**parameters.feeders, tables[1]: changed})
+    return parameters
 
 
 def load_parameters(path: Path | None = None) -> LineParameters:

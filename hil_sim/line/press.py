@@ -26,7 +26,10 @@ class Tablets:
 
 
 class Press:
-    """Turret and fill depth follow their orders with a lag; step() presses the tablets of dt_s."""
+    """Turret and fill depth follow their orders with a lag; step() presses the tablets of dt_s.
+
+    force_cell_gain is set by faults: what the force cell says over what it feels.
+    """
 
     def __init__(self, parameters: PressParameters, api_pct: float, seed: str) -> None:
         self._p = parameters
@@ -36,6 +39,7 @@ class Press:
         self.fill_depth_mm = parameters.fill_depth_mm
         self.min_thickness_mm = parameters.min_thickness_mm
         self._running_s = 0.0
+        self.force_cell_gain = 1.0
 
     def follow(self, dt_s: float, turret_rpm: float, fill_depth_mm: float) -> None:
         """Move turret and filling cam towards their orders (limits, lag, resolution)."""
@@ -73,7 +77,7 @@ class Press:
             hardness_n=self.hardness_n(weight, strength),
             thickness_mm=self.min_thickness_mm * (1.0 + p.elastic_recovery),
             ejection_n=p.ejection_n_per_kn * force,
-            measured_force_kn=force * drift * (1.0 + noise),
+            measured_force_kn=force * drift * (1.0 + noise) * self.force_cell_gain,
             measured_force_sd_kn=force * spread * (1.0 + 0.1 * self._random.gauss(0.0, 1.0)),
         )
 

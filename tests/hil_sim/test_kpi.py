@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,44 @@ def test_settling_counts_from_the_change_of_target():
     assert settling_min(trace(api, target=target)) == pytest.approx((300 + 47) / 60.0)
     api[1800:] = 90.0
     assert settling_min(trace(api, target=target)) is None
+
+
+def test_figures_count_from_where_they_are_told_to():
+    api = np.full(1200, 100.0)
+    api[:600] = 50.0
+    found = kpis(trace(api), from_s=0.0)
+    assert found["time_outside_3pct"] == 50.0
+    assert found["iae"] == pytest.approx(50.0 * 10)
+    # 60 s means: 96 % and more of good samples are within 3 % of target when the others are at 50 %.
+    assert found["first_within_min"] == pytest.approx((600 + 56) / 60.0)
+
+
+def test_a_standstill_is_not_judged():
+    given = trace(np.where(np.arange(2000) < 1500, 100.0, 90.0))
+    standing = np.where(np.arange(2000) < 1500, 36.0, 0.0)
+    found = kpis(dataclasses.replace(given, throughput_kg_h=standing))
+    assert found["time_outside_3pct"] == 0.0
+    assert found["iae"] == 0.0
+
+
+def test_back_within_one_per_cent_counts_from_the_loss_and_asks_for_five_minutes():
+    api = np.full(3600, 100.0)
+    api[1900:2500] = 96.0
+    api[2600:2650] = 96.0
+    found = kpis(trace(api), loss_at_s=1800.0)
+    # In again when three quarters of the last 60 s are good; five minutes are whole only after the second dip.
+    assert found["back_within_1pct_min"] == pytest.approx((2650 - 1800 + 44) / 60.0)
+    assert kpis(trace(api))["back_within_1pct_min"] is None
+    api[1900:] = 96.0
+    assert kpis(trace(api), loss_at_s=1800.0)["back_within_1pct_min"] is None
+
+
+def test_the_last_hour_and_the_weight_have_their_own_mean_error():
+    api = np.full(7200, 97.0)
+    api[3600:] = 101.0
+    found = kpis(trace(api, weight=252.5))
+    assert found["mean_error_last_h_pct"] == pytest.approx(1.0, abs=0.002)
+    assert found["weight_mean_error_pct"] == pytest.approx(1.0)
 
 
 def test_a_short_trace_is_refused():

@@ -72,16 +72,16 @@ def test_a_supervisor_can_slow_a_refilling_feeder():
 
 
 def test_tank_and_plug_move_mass_without_making_any():
-    tank = Tank([1.0, 0.0, 0.0, 0.0, 0.0])
-    out = tank.exchange([0.0, 1.0, 0.0, 0.0, 0.0], 0.5)
-    assert out == pytest.approx([0.25, 0.25, 0, 0, 0])
-    assert tank.exchange([0.0] * 5, 9.0) == pytest.approx([0.75, 0.75, 0, 0, 0])
-    plug = Plug([[1.0, 0, 0, 0, 0]])
-    plug.push([0, 2.0, 0, 0, 0])
-    assert plug.pull(1.5) == pytest.approx([1.0, 0.5, 0, 0, 0])
+    tank = Tank([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    out = tank.exchange([0.0, 1.0, 0.0, 0.0, 0.0, 0.4], 0.5)
+    assert out == pytest.approx([0.25, 0.25, 0, 0, 0, 0.1]), "bulk volume goes with the powder and weighs nothing"
+    assert tank.exchange([0.0] * 6, 9.0) == pytest.approx([0.75, 0.75, 0, 0, 0, 0.3])
+    plug = Plug([[1.0, 0, 0, 0, 0, 0.2]])
+    plug.push([0, 2.0, 0, 0, 0, 0])
+    assert plug.pull(1.5) == pytest.approx([1.0, 0.5, 0, 0, 0, 0.2])
     assert plug.total_kg == pytest.approx(1.5)
-    assert plug.pull(9.0) == pytest.approx([0, 1.5, 0, 0, 0])
-    assert plug.pull(1.0) == [0.0] * 5
+    assert plug.pull(9.0) == pytest.approx([0, 1.5, 0, 0, 0, 0])
+    assert plug.pull(1.0) == [0.0] * 6
 
 
 def test_blender_delays_and_spreads_a_step_as_its_hold_up_says():

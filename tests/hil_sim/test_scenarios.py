@@ -9,7 +9,8 @@ from hil_sim.scenario import SCHEMA_FILE, Scenario, ScenarioError, load_scenario
 
 NAMES = {
     "nominal", "hidden_loss", "nir_drift", "bridge", "grade_change", "throughput_change", "lost_connection",
-    "probe_fouling",
+    "probe_fouling", "loss_and_drift", "lot_change", "lubricant_overfeed", "start_up", "force_cell_drift", "gain_error",
+    "pause",
 }  # fmt: skip
 
 
@@ -38,6 +39,9 @@ HEAD = 'name = "x"\ndescription = "A scenario for tests."\nhours = 1.0\n'
         (HEAD + '[[fault]]\nkind = "hidden_loss"\nat_min = 1\n', "gain"),
         (HEAD + "[[recipe]]\nat_min = 1\napi_pct = 90\n", "api_pct"),
         (HEAD + '[[operator]]\nat_min = 1\naction = "sleep"\n', "action"),
+        (HEAD + "lab_every_min = 0\n", "lab_every_min"),
+        (HEAD + 'filled_with = "sugar"\n', "filled_with"),
+        (HEAD + '[[fault]]\nkind = "lot"\nat_min = 1\nfeeder = "api"\ndensity = 3\n', "density"),
     ],
 )
 def test_wrong_scenario_files_are_refused_in_one_line(tmp_path, text, said):
