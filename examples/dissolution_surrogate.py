@@ -80,7 +80,7 @@ def simulate(batches: int, samples: int, seed: int) -> Batches:
     size = np.exp(draw.normal(0.0, 0.03, batches))[batch]
     moisture = draw.normal(3.0, 0.3, batches)[batch]
     q15 = true_q15_pct(X, size, moisture) + draw.normal(0.0, 1.0, n)  # the mean of six vessels scatters by 1 %
-    return Batches(X, q15, batch, np.arange(n) * 0.5)
+    return Batches(X, q15, batch, np.arange(n, dtype=np.float64) * 0.5)
 
 
 def learn(rows: Batches, keep: NDArray[np.bool_], seed: int = 0) -> tuple[StandardScaler, MLPRegressor, float, float]:
