@@ -125,8 +125,9 @@ def _pose(
     mpc.settings.supress_ipopt_output()
     mpc.settings.nlpsol_opts.update(options)
     for name, size in scaling.items():
-        kind = "_x" if name in _names(model._x) else "_u"
-        mpc.scaling[kind, name] = size
+        for face in ("_x", "_u"):
+            if name in _names(getattr(model, face)):
+                mpc.scaling[face, name] = size
     _price(problem, model, mpc)
     _bound(problem, model, mpc)
     parameters = mpc.get_tvp_template()
