@@ -1,7 +1,7 @@
-"""controller bundle -> functions: what the service loads instead of do-mpc.
+"""controller bundle -> compiled problem: what the service loads instead of do-mpc.
 
-A bundle is a folder: `card.toml` (names, settings hash, file hashes), `<function>.casadi` (serialised CasADi
-functions) and `golden.npz` (inputs and outputs that every function must reproduce at load).
+A bundle is a folder: `card.toml` (the problem's card, settings hash, file hashes), `<function>.casadi` (serialised
+CasADi functions) and `golden.npz` (inputs and outputs that every function must reproduce at load).
 """
 
 from __future__ import annotations
@@ -16,78 +16,92 @@ from typing import Any
 import casadi as ca
 import numpy as np
 
+from control.compiled import FUNCTIONS, Card, Compiled
 from control.errors import ControlError
+from control.kernel import Kernel
 from control.settings import ControlSettings
+from control.signals import Target
 from soft_sensors.signals import FloatArray
 
-FUNCTIONS = ("predict", "measure", "rollout", "linearise", "stage")
 GOLDEN_RTOL = 1e-9
+CALM_FEED = 1.0  # weight on feeding at the target, and in a transition, where the material on its way counts more
+HASTY_FEED = 0.03
 
 
 @dataclass(frozen=True)
-class ControllerBundle:
-    """A checked controller bundle.
+class ControllerBundle(Compiled):
+    """A checked controller bundle: a compiled problem and the hash of everything it is made of."""
 
-    predict(x, u, p) -> x_next, A; measure(x, u, p) -> y, C; rollout(x0, U, P) -> X; linearise(x0, U, P) -> X, A, B
-    side by side; stage(X, U, P) -> R, dR/dx, dR/du, S, dS/dx, side by side. One step is cycle_s seconds.
-    """
-
-    states: tuple[str, ...]
-    inputs: tuple[str, ...]
-    parameters: tuple[str, ...]
-    measurements: tuple[str, ...]
-    cycle_s: float
-    horizon_steps: int
     bundle_hash: str
-    functions: dict[str, Kernel]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the states, in order."""
+        return self.card.states
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return self.card.inputs
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the time-varying parameters, in order."""
+        return self.card.parameters
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """Names of the measurements, in order."""
+        return self.card.measurements
+
+    @property
+    def cycle_s(self) -> float:
+        """Seconds a step."""
+        return self.card.step_s
+
+    @property
+    def horizon_steps(self) -> int:
+        """Steps of the horizon."""
+        return self.card.horizon_steps
 
     def state(self, name: str) -> int:
         """Position of a state by name."""
-        return self.states.index(name)
+        return self.card.states.index(name)
 
-    def call(self, name: str, *arguments: FloatArray) -> tuple[FloatArray, ...]:
-        """Evaluate one of the functions on arrays; results are arrays, one an output, always two-dimensional."""
-        return self.functions[name].evaluate(arguments)
-
-
-class Kernel:
-    """A CasADi function behind fixed buffers: several times faster than passing its own matrix type back and forth.
-
-    The buffers are overwritten at every call and copied out; nothing is carried from one call to the next.
-    """
-
-    def __init__(self, function: Any) -> None:
-        self._buffer, self._evaluate = function.buffer()
-        self._arguments = [np.zeros(function.nnz_in(i)) for i in range(function.n_in())]
-        self._results = [np.zeros(function.nnz_out(i)) for i in range(function.n_out())]
-        self._shapes = [function.size_out(i) for i in range(function.n_out())]
-        for i, argument in enumerate(self._arguments):
-            self._buffer.set_arg(i, memoryview(argument))  # type: ignore[arg-type]
-        for i, result in enumerate(self._results):
-            self._buffer.set_res(i, memoryview(result))  # type: ignore[arg-type]
-
-    def evaluate(self, arguments: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
-        """Results as fresh arrays [rows, columns]; arguments in any shape with the right number of entries."""
-        for held, given in zip(self._arguments, arguments, strict=True):
-            held[:] = given.ravel(order="F")
-        self._evaluate()
-        return tuple(r.reshape(s, order="F").copy() for r, s in zip(self._results, self._shapes, strict=True))
+    def targets(self, target: Target, columns: int = 1, transition_s: float = 0.0) -> FloatArray:
+        """The time-varying parameters [n_p, columns] for a target; transition_s: how long a change is on its way."""
+        hasty = np.arange(columns) * self.cycle_s < transition_s
+        known = {
+            "target_api_pct": np.full(columns, target.api_pct),
+            "target_throughput_kg_h": np.full(columns, target.throughput_kg_h),
+            "target_weight_mg": np.full(columns, target.tablet_weight_mg),
+            "feed_calm": np.where(hasty, HASTY_FEED, CALM_FEED),
+        }
+        return np.array([known[n] for n in self.parameters])
 
 
 def settings_hash(settings: ControlSettings) -> str:
-    """SHA-256 of every setting that is baked into a bundle (not: which controller, PID tuning, where the bundle is)."""
-    baked = settings.model_dump(mode="json", exclude={"controller": {"name", "bundle", "pid"}})
+    """SHA-256 of every setting that is baked into a bundle: recipe, setpoints, plant model, cost and horizon."""
+    baked = settings.model_dump(mode="json", include={"cycle_s", "recipe", "mv", "plant"})
+    baked["mpc"] = settings.controller.mpc.model_dump(mode="json")
     return hashlib.sha256(json.dumps(baked, sort_keys=True).encode()).hexdigest()
 
 
 def load_controller(settings: ControlSettings, path: Path) -> ControllerBundle:
-    """Read, check and return the bundle at `path`; ControlError names what disagrees and how to mend it."""
+    """Read, check and return a line's bundle at `path`; ControlError names what disagrees and how to mend it."""
+    return load_bundle_for(settings_hash(settings), path)
+
+
+def load_bundle_for(made_for: str, path: Path) -> ControllerBundle:
+    """Read, check and return the bundle at `path` that was made for settings of this hash. Raises ControlError."""
     mend = "build it again: patloop control build LINE.toml --out BUNDLE"
     try:
         raw = (path / "card.toml").read_bytes()
         card = tomllib.loads(raw.decode())
     except (OSError, ValueError) as error:
         raise ControlError(f"controller bundle {path}: card.toml cannot be read ({error}); {mend}") from error
+    if "problem" not in card:
+        raise ControlError(f"controller bundle {path}: made by an earlier release; {mend}")
     whole = hashlib.sha256(raw)
     for name, expected in sorted(card["hashes"].items()):
         try:
@@ -97,32 +111,32 @@ def load_controller(settings: ControlSettings, path: Path) -> ControllerBundle:
         if hashlib.sha256(content).hexdigest() != expected:
             raise ControlError(f"controller bundle {path}: {name} was altered after it was built; {mend}")
         whole.update(content)
-    if card["settings_hash"] != settings_hash(settings):
+    if card["settings_hash"] != made_for:
         raise ControlError(f"controller bundle {path}: built for other settings than this line file's; {mend}")
     if card["casadi"] != ca.CasadiMeta.version():
         raise ControlError(
             f"controller bundle {path}: built with casadi {card['casadi']}, here {ca.CasadiMeta.version()}; {mend}"
         )
-    functions = {n: Kernel(ca.Function.deserialize((path / f"{n}.casadi").read_text())) for n in FUNCTIONS}
-    bundle = ControllerBundle(
-        states=tuple(card["states"]),
-        inputs=tuple(card["inputs"]),
-        parameters=tuple(card["parameters"]),
-        measurements=tuple(card["measurements"]),
-        cycle_s=float(card["cycle_s"]),
-        horizon_steps=int(card["horizon_steps"]),
-        bundle_hash=whole.hexdigest(),
-        functions=functions,
-    )
+    kernels = {n: Kernel(ca.Function.deserialize((path / f"{n}.casadi").read_text())) for n in FUNCTIONS}
+    bundle = ControllerBundle(_card(card["problem"], path), kernels, whole.hexdigest())
     _check_golden(bundle, path)
     return bundle
+
+
+def _card(table: dict[str, Any], path: Path) -> Card:
+    try:
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        return Card(**plain)
+    except TypeError as error:
+        raise ControlError(f"controller bundle {path}: card.toml: [problem] {error}") from error
 
 
 def _check_golden(bundle: ControllerBundle, path: Path) -> None:
     with np.load(path / "golden.npz") as golden:
         for name in FUNCTIONS:
-            arguments = [golden[f"{name}_in{i}"] for i in range(3)]
+            count = sum(key.startswith(f"{name}_in") for key in golden.files)
+            arguments = [golden[f"{name}_in{i}"] for i in range(count)]
             for i, result in enumerate(bundle.call(name, *arguments)):
                 expected = golden[f"{name}_out{i}"]
-                if not np.allclose(result, expected, rtol=GOLDEN_RTOL, atol=1e-12):
+                if not np.allclose(result, expected, rtol=GOLDEN_RTOL, atol=1e-12, equal_nan=True):
                     raise ControlError(f"controller bundle {path}: golden vector of '{name}' is not reproduced here")

@@ -189,7 +189,7 @@ def _collocation(problem: Problem, inside: _Inside) -> Callable[[Symbolic, Symbo
     """Radau collocation of degree 3 on four elements, for models too stiff for an explicit step."""
     x, u, p = inside.symbols()
     ode = {"x": x, "p": ca.vertcat(u, p), "ode": inside.rhs(x, u, p)}
-    options = {"number_of_finite_elements": 4, "interpolation_order": 3, "collocation_scheme": "radau", "simplify": True,
+    options: dict[str, Any] = {"number_of_finite_elements": 4, "interpolation_order": 3, "collocation_scheme": "radau", "simplify": True,
                "rootfinder": "newton"}
     solver = ca.integrator("stiff", "collocation", ode, 0.0, problem.step_s, options)
     inside._sx = False  # what it is called with from here on

@@ -12,6 +12,7 @@ from soft_sensors.signals import FloatArray
 
 if TYPE_CHECKING:
     from control.qp import Program
+    from control.rti import Bounds
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,29 @@ def optimality(program: Program, z: FloatArray, multipliers: FloatArray) -> Opti
         float(max(0.0, np.max(below, initial=0.0), np.max(above, initial=0.0))),
         float(max(np.max(off_high, initial=0.0), np.max(off_low, initial=0.0)) / size),
     )
+
+
+KKT_LIMIT = 1e-6
+COST_SLACK = 1.02  # what linearisation may cost a plan against the model's own verdict
+
+
+def indefensible(
+    first: FloatArray, before: FloatArray, bounds: Bounds, quality: Optimality, cost: float, held_cost: float
+) -> str:
+    """Why a first move may not be made, empty when it may.
+
+    first, before: inputs planned and in force; cost, held_cost: of the plan and of staying where the bounds allow, both
+    by the model itself and not by the solver's account.
+    """
+    if not (np.all(np.isfinite(first)) and math.isfinite(cost)):
+        return "the plan is not finite"
+    room = 1e-6 * (1.0 + np.abs(bounds.high - bounds.low))
+    if np.any(first < bounds.low - room) or np.any(first > bounds.high + room):
+        return "the plan leaves its bounds"
+    if np.any(np.abs(first - before) > bounds.rate + room):
+        return "the plan moves faster than its rates"
+    if quality.residual > KKT_LIMIT:
+        return f"the plan is not optimal (KKT residual {quality.residual:.1e})"
+    if cost > COST_SLACK * held_cost + 1e-6:
+        return f"the plan is worse than holding (cost {cost:.4g} against {held_cost:.4g})"
+    return ""

@@ -1,6 +1,6 @@
 """do_mpc model, costs as residuals, limits -> an optimal control problem that either solver can be given (offline).
 
-The one description that the real-time path (`control.build` -> `control.rti`) and the reference (`control.reference`,
+The one description that the real-time path (`control.compile` -> `control.rti`) and the reference (`control.reference`,
 do-mpc with IPOPT) both read. Over a horizon of N steps it is
 
     minimise   sum_{k=0}^{N-1} [ sum_i w_i r_i(x_k, u_k, p_k)^2  +  sum_l weight_l max(0, violation_l(x_k, u_k, p_k)) ]

@@ -135,11 +135,12 @@ class Rti:
         m = n_u * len(compiled.card.blocks)
         T = np.zeros((steps + 1, n_x, m + n_x + 1))
         T[0, :, m : m + n_x] = np.eye(n_x)
+        T[1:, :, -1] = gaps
+        self._add_direct(T[1:], B, np.arange(steps))
+        carried = np.empty_like(T[0])
         for k in range(steps):
-            np.matmul(A[k], T[k], out=T[k + 1])
-            first = self._block_of[k] * n_u
-            T[k + 1, :, first : first + n_u] += B[k]
-            T[k + 1, :, -1] += gaps[k]
+            np.dot(A[k], T[k], out=carried)
+            T[k + 1] += carried
         R, Rx, Ru, E, Ex, Eu = compiled.columns("stage", plan.X[:, :-1], U, P[:, :-1])
         final, final_x = compiled.call("terminal", plan.X[:, -1], P[:, -1])
         rows = np.matmul(Rx, T[:-1])
@@ -152,8 +153,9 @@ class Rti:
         self._add_direct(limits, Eu[ends], ends)
         limits[:, :, -1] += E[ends, :, 0]
         J = np.vstack([rows.reshape(-1, rows.shape[2]), last_rows])
-        # One product gives the Hessian and both parts of the gradient; moves are then in typical sizes.
-        H = 2.0 * (J[:, :m].T @ J)
+        # One symmetric product gives the Hessian and both parts of the gradient.
+        H = np.dot(J.T, J)[:m]
+        H *= 2.0
         H[:, :m] += 2.0 * self._travel
         return Prepared(Plan(U, plan.X), T, J, H, limits)
 
@@ -164,7 +166,7 @@ class Rti:
         rest = np.concatenate([away, [1.0]])
         starts = plan.U[:, self._starts].T
         jumps = np.diff(np.vstack([before, starts]), axis=0).ravel()
-        H = prepared.H[:, :m] * np.outer(self._scale, self._scale)
+        H = prepared.H[:, :m] * self._scale_squared
         H[np.diag_indices(m)] += PROXIMAL * max(np.trace(H) / m, 1e-300)
         f = self._scale * (prepared.H[:, m:] @ rest + 2.0 * self._difference.T @ (self._move_weight * jumps))
         low, high = self._box(bounds, starts, before)
@@ -282,7 +284,7 @@ class Rti:
             side = "high" if value > 0 else "low"
             if i < m:
                 block = i // n_u
-                hit = f"{card.inputs[i % n_u]}{self._rate_or_bound(program, i, side, bounds, block)}"
+                hit = f"{card.inputs[i % n_u]}{self._rate_or_bound(program, int(i), side, bounds, int(block))}"
                 found.append(Multiplier(hit, side, int(self._starts[block]), abs(value) / self._scale[i]))
             elif i >= n and i - n < len(row_of):
                 row = int(row_of[i - n])
@@ -299,7 +301,7 @@ class Rti:
         n_u = len(bounds.low)
         edge = program.upper[i] if side == "high" else program.lower[i]
         later = program.upper[i + n_u] if side == "high" else program.lower[i + n_u]
-        return "" if len(self.compiled.card.blocks) > 1 and np.isclose(edge, later) else " rate"
+        return "" if len(self.compiled.card.blocks) > 1 and abs(edge - later) < 1e-9 * (1 + abs(edge)) else " rate"
 
     def _violations(self, value: FloatArray, bounds: Bounds) -> dict[str, float]:
         over = np.maximum(value - bounds.limit_high, bounds.limit_low - value).max(axis=0, initial=0.0)
@@ -311,13 +313,12 @@ class Rti:
         return even
 
     def _add_direct(self, rows: FloatArray, direct: FloatArray, steps: np.ndarray) -> None:
-        """Add what an input does at its own step, without passing through the state."""
-        n_u = direct.shape[2]
+        """Add what an input does at its own step, without passing through the state, to the columns of its block."""
         if not direct.any():
             return
-        for at, k in enumerate(steps):
-            first = self._block_of[k] * n_u
-            rows[at, :, first : first + n_u] += direct[at]
+        n_u = direct.shape[2]
+        columns = self._block_of[steps][:, None] * n_u + np.arange(n_u)
+        rows[np.arange(len(steps))[:, None, None], np.arange(rows.shape[1])[:, None], columns[:, None, :]] += direct
 
     @cached_property
     def _block_of(self) -> np.ndarray:
@@ -343,6 +344,10 @@ class Rti:
     @cached_property
     def _scale(self) -> FloatArray:
         return np.tile(np.array(self.compiled.card.input_scale), len(self.compiled.card.blocks))
+
+    @cached_property
+    def _scale_squared(self) -> FloatArray:
+        return np.outer(self._scale, self._scale)
 
     @cached_property
     def _move_weight(self) -> FloatArray:

@@ -118,8 +118,10 @@ class MpcSettings(Table):
     filler_kg_h: Positive = 0.05
     lubricant_kg_h: Positive = 0.002
     weight_mg: Positive = 1.0
-    api_band_pct: Positive = 0.30
-    api_band_weight: Positive = 20.0
+    api_band_lc_pct: Positive = 3.0
+    weight_band_pct: Positive = 3.0
+    band_weight: Positive = 20.0
+    force_limit_weight: Positive = 200.0
     move_rel: Positive = 0.02
 
     @model_validator(mode="after")
@@ -127,6 +129,31 @@ class MpcSettings(Table):
         if sum(self.blocks) != self.horizon_steps:
             raise ValueError(f"mpc.blocks add up to {sum(self.blocks)}, must be horizon_steps {self.horizon_steps}")
         return self
+
+
+class AuthoritySettings(Table):
+    """Evidence at which PAT's corrections have all of their room, and at which they have none; linear between.
+
+    interval_*: half-width of the estimate's 90 % interval as widened by results that missed it, % of target;
+    coverage_*: share of recent laboratory results inside it; nir_age_*: since the last estimate that was not bad;
+    lab_age_*: since the last laboratory sample, down to lab_least (feeders) or to none (press force); skill_*:
+    1 - (error / null model's error)^2 of the model's validation.
+    """
+
+    interval_full_pct: Positive = 5.0
+    interval_none_pct: Positive = 20.0
+    coverage_full: Share = 0.7
+    coverage_none: Share = 0.3
+    nir_age_full_s: Positive = 60.0
+    nir_age_none_s: Positive = 900.0
+    lab_age_full_s: Positive = 3600.0
+    lab_age_none_s: Positive = 10800.0
+    lab_least: Share = 0.5
+    skill_full: Share = 0.5
+    skill_none: Share = 0.0
+    force_cap_pct: Positive = 30.0
+    transition_cap_pct: Annotated[float, Field(ge=0)] = 25.0
+    transition_passes: Positive = 1.5
 
 
 class PidSettings(Table):
@@ -153,6 +180,7 @@ class ControlSettings(Table):
     mv: tuple[ManipulatedVariable, ...]
     plant: Plant
     observer: ObserverSettings = ObserverSettings()
+    authority: AuthoritySettings = AuthoritySettings()
     controller: ControllerSettings
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from soft_sensors.signals import Estimate, FloatArray, Quality
@@ -111,12 +111,27 @@ class FeederReading:
 
 
 @dataclass(frozen=True)
+class Authority:
+    """How much room the evidence gives a correction that rests on it, from 1 (all of its cap) to 0 (plain ratio).
+
+    pat: for the feeders, by the NIR's evidence; weight: for the press force, by the laboratory's tablet weights;
+    reason: what takes most of the room away, empty when nothing does.
+    """
+
+    pat: float = 1.0
+    weight: float = 1.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Situation:
     """All that a controller may look at when it decides.
 
     working: setpoints the PLC works with now (read back), in wire units; refill_factor: what a flow setpoint is to be
-    multiplied with so that a feeder that runs blind still delivers it (1 when it weighs); ratio: plain recipe
-    setpoints for the target, before refill_factor.
+    multiplied with so that a feeder that runs blind still delivers it (1 when it weighs); ratio: recipe setpoints for
+    the target (cross-limited when a feeder starves), before refill_factor; caps_pct: how far a setpoint may be trimmed
+    from its ratio now, authority and transition included; transition_s: how long a commanded change of the recipe still
+    is on its way; late: the last move came too late to be sent.
     """
 
     time_s: float
@@ -128,6 +143,23 @@ class Situation:
     envelopes: Mapping[str, Envelope]
     refill_factor: Mapping[str, float]
     ratio: Mapping[str, float]
+    caps_pct: Mapping[str, float] = field(default_factory=dict)
+    authority: Authority = Authority()
+    transition_s: float = 0.0
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class Active:
+    """A constraint that limits the move: what it is, which side, when (seconds ahead), and its multiplier.
+
+    multiplier: how much the controller's cost would fall a unit of the bound, if the bound gave way.
+    """
+
+    name: str
+    side: str
+    ahead_s: float
+    multiplier: float
 
 
 @dataclass(frozen=True)
@@ -136,7 +168,9 @@ class Decision:
 
     setpoints: one value a manipulated variable, in its unit; reason: one sentence of at most 140 characters;
     predicted: named trajectories (with the move, and held without it), equally spaced by predicted_step_s;
-    status: "ok" or what failed; a failed decision holds the setpoints that the PLC works with.
+    status: "ok" or what failed; a failed decision holds the setpoints that the PLC works with. fallback: the rung of
+    the ladder that made it ("" the controller itself, "plan", "pid", "hold") and why; active: what limits the move,
+    the costliest first; priority: the highest priority of the soft limits that even the plan violates, 0 for none.
     """
 
     controller: str
@@ -146,6 +180,9 @@ class Decision:
     predicted_step_s: float
     predicted: Mapping[str, tuple[float, ...]]
     figures: Mapping[str, float]
+    fallback: str = ""
+    active: tuple[Active, ...] = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,6 +201,8 @@ class Command:
 
 
 __all__ = [
+    "Active",
+    "Authority",
     "Belief",
     "Command",
     "Decision",

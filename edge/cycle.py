@@ -10,11 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from control.assess import Finding, assess, assess_estimate
-from control.decide.ratio import ratio_setpoints
-from control.decide.refill import RefillMemory, follow_refills
 from control.guard import Permission, Room, guard
-from control.observe import Memory, Observation, observe
-from control.signals import Belief, Command, Decision, Estimate, FeederReading, LabResult, Mode, Situation, Target
+from control.signals import Belief, Command, Decision, Estimate, Mode, Target
 from control.track import divert
 from edge.actuate import handshake
 from edge.alarms import update
@@ -22,9 +19,9 @@ from edge.line import Line
 from edge.ports import Actuator, Clock, Recorder, Source
 from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
-from edge.understand import envelopes, feeders, freshness, target, working
+from edge.situation import Remembered, situation
+from edge.understand import freshness, target
 from edge.watching import Watch, channels, told_of_drift
-from soft_sensors.signals import Quality
 
 LATE_AFTER = 0.8  # of a cycle: a move computed later than this after the look at the line is not sent
 
@@ -37,10 +34,8 @@ class Loop:
     handshake: handshake.Handshake = field(default_factory=handshake.Handshake)
     sensed: Sensed = field(default_factory=Sensed)
     target: Target | None = None
-    refills: RefillMemory = field(default_factory=dict)
-    observer: Memory | None = None
+    remembered: Remembered = field(default_factory=Remembered)
     controller: Any = None
-    lab_counter: int = -1
     alarms: tuple[Alarm, ...] = ()
     pending: tuple[Alarm, ...] = ()
     holding_since_s: float | None = None
@@ -85,25 +80,21 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     settings = control.settings
     aim = target(scan) or loop.target
     licensed = fit_for_closed_loop(line, sample.licence, scan.time_s)
-    fit = freshness(settings, scan, loop.estimate, sample.acted)
+    fit = freshness(settings, scan, sample.acted)
     if loop.mode is Mode.CLOSED and not licensed.given:
         fit = Permission(given=False, reason=f"model: {licensed.reason}")
-    belief, decision = None, None
+    belief, decision, room_given = None, None, None
     command = Command(loop.mode, {}, {}, holding=True, divert=False, reasons=(f"hold: {fit.reason}",))
     release = _release(line, loop, scan)
     shake, authority = handshake.advance(loop.handshake, loop.mode, scan.readings, scan.session_id, release)
     reject = Permission(given=False)
     if aim is not None and scan.link is Link.ONLINE:
-        situation, belief, loop = _situation(line, loop, scan, aim, fresh=fresh)
+        seen, remembered = situation(line, loop.remembered, loop.sensed, sample, aim, fresh=fresh)
+        loop, belief, room_given = replace(loop, remembered=remembered), seen.belief, seen.authority
         reject = _divert(line, belief, aim)
-        decision, memory = control.controller.decide(situation, loop.controller)
-        room = Room(
-            situation.working,
-            situation.envelopes,
-            {n: v * situation.refill_factor.get(n, 1.0) for n, v in situation.ratio.items()},
-            {mv.name: mv.trim_cap_pct for mv in settings.mv if mv.trim_cap_pct is not None},
-            settings.cycle_s,
-        )
+        decision, memory = control.controller.decide(seen, loop.controller)
+        centre = {n: v * seen.refill_factor.get(n, 1.0) for n, v in seen.ratio.items()}
+        room = Room(seen.working, seen.envelopes, centre, seen.caps_pct, settings.cycle_s)
         command = guard(loop.mode, decision, room, authority, fit, reject)
         # After a hold a controller starts anew from what the PLC works with: no bump.
         loop = replace(loop, controller=None if command.holding else memory)
@@ -120,7 +111,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     thought = Thought(
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,
         shake.phase.value, authority.reason, wire, answered, loop.sensed.shadow, licensed.reason,
-        loop.sensed.factor, loop.sensed.instrument.reason, loop.sensed.watch.covered,
+        loop.sensed.factor, loop.sensed.instrument.reason, loop.sensed.watch.covered, room_given,
     )  # fmt: skip
     carried = replace(loop, handshake=shake, target=aim, alarms=alarms, pending=pending, holding_since_s=since_s)
     return thought, carried
@@ -132,41 +123,6 @@ def _told(line: Line, loop: Loop, sample: Sample, licensed: Permission) -> tuple
     found = [*told_of_model(loop.mode, sample.licence, licensed, sample.scan.time_s)]
     found += assess_estimate(now, "" if now is None else channels(now, unit))
     return (*found, *told_of_drift(loop.sensed.watch, now, unit))
-
-
-def _situation(line: Line, loop: Loop, scan: Scan, aim: Target, *, fresh: bool) -> tuple[Situation, Belief, Loop]:
-    control = line.control
-    assert control is not None, "only a controlled line has a situation"
-    settings = control.settings
-    read: dict[str, FeederReading] = feeders(settings, scan)
-    factors, flows, refills = follow_refills(settings, read, loop.refills)
-    inforce = working(settings, scan)
-    values = {f"y_flow_{name}": seen for name, seen in flows.items()}
-    press = scan.readings.get(f"{settings.named('force')}.PV")
-    if press is not None and press.quality is Quality.GOOD:
-        values["y_force"] = (press.value, settings.observer.force_kn)
-    nir = loop.estimate
-    if fresh and nir is not None and nir.quality is not Quality.BAD:
-        doubt = 1.0 if nir.quality is Quality.GOOD else 3.0
-        values["y_nir"] = (nir.value, doubt * max(nir.sigma, settings.observer.nir_floor_pct))
-    lab: tuple[LabResult, ...] = ()
-    if scan.lab is not None and scan.lab.counter != loop.lab_counter:
-        lab = (scan.lab,) if scan.lab.counter > 0 else ()
-        loop = replace(loop, lab_counter=scan.lab.counter)
-    ratio = ratio_setpoints(settings, aim)
-    asked = {n: _flow_asked(inforce[n], factors.get(n, 1.0), ratio[n]) for n in ratio}
-    trusted = nir is not None and nir.quality is Quality.GOOD
-    seen = Observation(scan.time_s, values, asked, aim, lab, trusted)
-    belief, memory = observe(control.observer, loop.observer, seen)
-    situation = Situation(
-        scan.time_s, settings.cycle_s, aim, belief, nir, inforce, envelopes(settings, scan), factors, ratio
-    )
-    return situation, belief, replace(loop, refills=refills, observer=memory)
-
-
-def _flow_asked(working: float, factor: float, ratio: float) -> float:
-    """The setpoint as a flow: refill factor taken out; the recipe's where the PLC's is not known."""
-    return working / factor if working == working else ratio  # noqa: PLR0124 - NaN is the only number unequal to itself
 
 
 def _answer(line: Line, loop: Loop, requests: tuple[Request, ...]) -> Loop:
@@ -211,13 +167,20 @@ async def cycle(
     thought, loop = think(line, loop, sample)
     recorder.cycle(sample, thought)
     if not thought.wire or actuator is None:
-        return thought, loop, Acted("none")
+        return thought, prepare(line, loop), Acted("none")
     if clock.now_s() - scan.time_s > LATE_AFTER * line.config.line.cycle_s:
         outcome = Acted("late")
     else:
         outcome = await actuator.write(thought.wire)
     recorder.acted(sample, outcome)
-    return thought, loop, outcome
+    return thought, prepare(line, loop), outcome
+
+
+def prepare(line: Line, loop: Loop) -> Loop:
+    """The next cycle's work that needs no look at the line, done while it is waited for; changes no thought by a bit."""
+    if line.control is None:
+        return loop
+    return replace(loop, controller=line.control.controller.prepare(loop.controller))
 
 
 __all__ = ["Decision", "Loop", "begin", "cycle", "think"]

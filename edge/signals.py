@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from control.signals import Belief, Command, Decision, LabResult, Mode, Reading, Target
+from control.signals import Authority, Belief, Command, Decision, LabResult, Mode, Reading, Target
 from soft_sensors.signals import Estimate, Spectrum
 
 
@@ -127,7 +127,8 @@ class Thought:
 
     shadow: the challenger's estimate, for the record alone; unlicensed: why the model may not run in closed loop;
     interval_factor: how many times the card's the estimate's interval is; unverified: why the instrument may not be
-    relied on; covered: how many laboratory results lay inside the interval that went out, and of how many.
+    relied on; covered: how many laboratory results lay inside the interval that went out, and of how many; room: how
+    far the evidence lets PAT's corrections go.
     """
 
     mode: Mode
@@ -146,3 +147,4 @@ class Thought:
     interval_factor: float = 1.0
     unverified: str = ""
     covered: tuple[int, int] = (0, 0)
+    room: Authority | None = None

@@ -69,8 +69,11 @@ def envelopes(settings: ControlSettings, scan: Scan) -> dict[str, Envelope]:
     return found
 
 
-def freshness(settings: ControlSettings, scan: Scan, estimate: Estimate | None, acted: Acted) -> Permission:
-    """Whether everything that a move rests on is there, good and fresh; the first thing that is not is named."""
+def freshness(settings: ControlSettings, scan: Scan, acted: Acted) -> Permission:
+    """Whether everything that a move rests on is there, good and fresh; the first thing that is not is named.
+
+    Not the NIR: without it the authority of its corrections fades until plain ratio control is left.
+    """
     if scan.link is Link.LOST:
         return Permission(given=False, reason=f"no connection to the line: {scan.reason}")
     if acted.outcome == "unknown":
@@ -84,9 +87,4 @@ def freshness(settings: ControlSettings, scan: Scan, estimate: Estimate | None, 
         if value.quality is not Quality.GOOD or not math.isfinite(value.value):
             why = value.reason or ("not finite" if value.quality is Quality.GOOD else value.quality.value)
             return Permission(given=False, reason=f"{tag}: {why}")
-    if settings.controller.name != "ratio":
-        if estimate is None:
-            return Permission(given=False, reason="no NIR estimate yet")
-        if estimate.quality is Quality.BAD:
-            return Permission(given=False, reason=f"NIR: {estimate.reason}")
     return Permission(given=True)

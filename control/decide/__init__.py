@@ -19,6 +19,10 @@ class Controller(Protocol):
         """The setpoints it wants, in wire units, with reason and prediction; memory is None at first."""
         ...
 
+    def prepare(self, memory: Any) -> Any:
+        """The memory with whatever of the next decision needs no look at the line; changes no decision by a bit."""
+        ...
+
 
 def controller(settings: ControlSettings, bundle: ControllerBundle) -> Controller:
     """The controller that the settings name."""

@@ -1,31 +1,28 @@
-"""DECIDE, the predictive way: one Gauss-Newton step on the bundle's model, condensed on move blocks, dense QP by DAQP.
+"""DECIDE, the predictive way: real-time iteration on the bundle's problem; a move only when it can be defended.
 
-Preparation (linearise along the shifted plan), condensing and one QP with a bounded number of iterations: fixed work
-a cycle. Only input bounds and rates are hard, so the QP is always feasible; the quality band is soft. A result that is
-not finite, not optimal or outside its bounds is not used: the decision says so and the loop holds.
+The solver's answer is checked by `control.defend`, which does not know the solver; without a defensible answer the
+ladder decides. `prepare` does the next cycle's work that needs no measurement, after this cycle's move is out; whether
+it was called or not, the decision is the same to the last bit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-import daqp
 import numpy as np
 
 from control.bundle import ControllerBundle
+from control.decide.explain import explain
+from control.decide.ladder import REST_AFTER_LATE, Ladder, MpcMemory
+from control.decide.room import factors, room
+from control.defend import indefensible
+from control.rti import Bounds, Move, Plan, Rti
 from control.settings import ControlSettings
 from control.signals import Decision, FloatArray, Quality, Situation
 
-ITERATION_LIMIT = 600
-BAND_EVERY = 5  # the soft band is asked for at every fifth step: enough for tank dynamics, five times fewer rows
-
-
-@dataclass(frozen=True)
-class MpcMemory:
-    """The last accepted plan, one column a step [n_inputs, horizon], in flow units (refill factor taken out)."""
-
-    plan: FloatArray
+# What a solver may raise on numbers it cannot take; anything else is a bug and stops the process.
+SOLVER_ERRORS = (ArithmeticError, RuntimeError, ValueError, np.linalg.LinAlgError)
 
 
 @dataclass(frozen=True)
@@ -34,214 +31,79 @@ class Mpc:
 
     settings: ControlSettings
     bundle: ControllerBundle
+    solver: Rti | None = None
 
-    def decide(self, situation: Situation, memory: MpcMemory | None) -> tuple[Decision, MpcMemory | None]:
-        """The next setpoints with predicted trajectories; on any doubt a failed decision that holds."""
-        belief = situation.belief
-        if belief.quality is Quality.BAD:
-            return self._hold(situation, f"belief is bad: {belief.reason}"), None
-        factor = np.array([situation.refill_factor.get(n, 1.0) for n in self.bundle.inputs])
-        before = np.array([situation.working[n] for n in self.bundle.inputs]) / factor
+    def decide(self, situation: Situation, memory: MpcMemory | None) -> tuple[Decision, MpcMemory]:
+        """The next setpoints with predicted trajectories; on any doubt what the ladder still can defend."""
+        memory = memory or MpcMemory()
+        if situation.late:
+            memory = replace(memory, rest=REST_AFTER_LATE)
+        before = np.array([situation.working[n] for n in self.bundle.inputs]) / factors(self.bundle, situation)
         if not np.all(np.isfinite(before)):
-            return self._hold(situation, "a working setpoint is not finite"), None
-        x0 = np.array(belief.state)
-        guess = np.repeat(before[:, None], self.bundle.horizon_steps, axis=1)
-        if memory is not None:
-            shifted = np.hstack([memory.plan[:, 1:], memory.plan[:, -1:]])
-            # The plan continues from what the PLC really works with, not from what was asked.
-            guess = shifted + (before - memory.plan[:, 0])[:, None] * (self._decay)
-        low, high, rate = self._limits(situation, factor)
-        guess = np.clip(guess, low[:, None], high[:, None])
-        P = np.repeat(self._targets(situation)[:, None], self.bundle.horizon_steps, axis=1)
-        plan, status, figures = self._solve(x0, guess, before, P, low, high, rate, situation.cycle_s)
-        if plan is None:
-            return self._hold(situation, status), None
-        return self._explain(situation, x0, before, plan, P, factor, figures), MpcMemory(plan)
+            return self._ladder.step_down(situation, replace(memory, plan=None), None, "a setpoint in force is unknown")
+        bounds = room(self.settings, self.bundle, situation)
+        if memory.rest > 0:
+            rested = replace(memory, rest=memory.rest - 1)
+            return self._ladder.step_down(situation, rested, bounds, "the last move came too late")
+        if situation.belief.quality is Quality.BAD:
+            return self._ladder.step_down(situation, memory, bounds, f"belief is bad: {situation.belief.reason}")
+        x0, P = np.array(situation.belief.state), self._parameters(situation)
+        try:
+            move = self._move(memory, x0, before, P, bounds)
+        except SOLVER_ERRORS as error:
+            return self._ladder.step_down(situation, memory, bounds, f"solver: {type(error).__name__}: {error}")
+        if move.status != "ok":
+            return self._ladder.step_down(situation, memory, bounds, move.status)
+        # The solver's own prediction is not believed: both ways are played through the model.
+        planned, held = self._played(x0, move.plan.U, P), self._held(x0, before, P, bounds)
+        costs = self._rti.cost(planned, before, P, bounds), self._rti.cost(held, before, P, bounds)
+        why = indefensible(planned.U[:, 0], before, bounds, move.quality, *costs)
+        if why:
+            return self._ladder.step_down(situation, memory, bounds, why)
+        decision = explain(self.bundle, situation, before, move, planned, held, costs)
+        return decision, MpcMemory(plan=move.plan, P=P)
 
-    def _solve(
-        self,
-        x0: FloatArray,
-        guess: FloatArray,
-        before: FloatArray,
-        P: FloatArray,
-        low: FloatArray,
-        high: FloatArray,
-        rate: FloatArray,
-        cycle_s: float,
-    ) -> tuple[FloatArray | None, str, dict[str, float]]:
-        n_in, n_blocks = len(before), len(self.settings.controller.mpc.blocks)
-        X, A, B = self.bundle.call("linearise", x0, guess, P)
-        R, Rx, Ru, S, Sx = self.bundle.call("stage", X, guess, P)
-        rows_r, rows_s = self._condense(A, B, Rx, Ru, Sx)
-        residual = R.T.ravel()
-        n_moves = n_in * n_blocks
-        # Moves penalised block to block, the first against what the PLC works with.
-        D, d0 = self._moves(guess, before)
-        stacked = np.vstack([rows_r, D])
-        target = np.concatenate([residual, d0])
-        slack = self.settings.controller.mpc.api_band_weight
-        H = np.zeros((n_moves + 1, n_moves + 1))
-        H[:n_moves, :n_moves] = stacked.T @ stacked
-        H[n_moves, n_moves] = slack
-        f = np.concatenate([stacked.T @ target, [slack]])
-        band = S.T.ravel()[BAND_EVERY - 1 :: BAND_EVERY]
-        rows_band = np.hstack([rows_s[BAND_EVERY - 1 :: BAND_EVERY], np.zeros((len(band), 1))])
-        upper_band, lower_band = rows_band.copy(), rows_band.copy()
-        upper_band[:, -1], lower_band[:, -1] = -1.0, 1.0
-        G, g_low, g_high = self._rate_rows(guess, before, rate * cycle_s)
-        start = guess[:, self._starts].T.ravel()
-        lower = np.concatenate([np.tile(low, n_blocks) - start, [0.0], g_low, np.full(len(band), -1e30), -1 - band])
-        upper = np.concatenate([np.tile(high, n_blocks) - start, [1e3], g_high, 1 - band, np.full(len(band), 1e30)])
-        constraints = np.vstack([np.hstack([G, np.zeros((len(G), 1))]), upper_band, lower_band])
-        H[np.diag_indices_from(H)] += 1e-9 * np.trace(H) / len(H)
-        if not (np.all(np.isfinite(H)) and np.all(np.isfinite(f)) and np.all(np.isfinite(constraints))):
-            return None, "the prediction is not finite", {}
-        z, cost, flag, info = daqp.solve(
-            H, f, np.ascontiguousarray(constraints), upper, lower, iter_limit=ITERATION_LIMIT
-        )
-        if flag < 1 or not np.all(np.isfinite(z)):
-            return None, f"QP not solved (flag {flag})", {}
-        moves = z[:n_moves].reshape(n_blocks, n_in)
-        plan = guess + moves[self._block_of].T
-        first = plan[:, 0]
-        room = 1e-6 * (high - low)
-        if (
-            np.any(first < low - room)
-            or np.any(first > high + room)
-            or np.any(np.abs(first - before) > rate * cycle_s + room)
-        ):
-            return None, "the solution leaves its bounds", {}
-        plan = np.clip(plan, low[:, None], high[:, None])
-        return (
-            plan,
-            "ok",
-            {"qp_iterations": float(info["iterations"]), "qp_cost": float(cost), "band_slack": float(z[-1])},
-        )
+    def prepare(self, memory: MpcMemory | None) -> MpcMemory | None:
+        """The memory with the next cycle's linearisation done, for the setpoints and target that are expected then."""
+        if memory is None or memory.plan is None or memory.P is None or memory.prepared is not None or memory.age:
+            return memory
+        return replace(memory, prepared=self._rti.prepare(self._rti.shifted(memory.plan, memory.P), memory.P))
 
-    def _condense(
-        self, A: FloatArray, B: FloatArray, Rx: FloatArray, Ru: FloatArray, Sx: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Sensitivity of every stage's residuals and bands to the block moves, stacked by stage."""
-        n_x, n_u, steps = A.shape[0], B.shape[1] // self.bundle.horizon_steps, self.bundle.horizon_steps
-        n_r, n_s = Rx.shape[0], Sx.shape[0]
-        n_moves = n_u * len(self.settings.controller.mpc.blocks)
-        T, rows_r, rows_s = (
-            np.zeros((n_x, n_moves)),
-            np.empty((steps * n_r, n_moves)),
-            np.empty((steps * n_s, n_moves)),
-        )
-        for k in range(steps):
-            block = slice(self._block_of[k] * n_u, (self._block_of[k] + 1) * n_u)
-            T = A[:, k * n_x : (k + 1) * n_x] @ T
-            T[:, block] += B[:, k * n_u : (k + 1) * n_u]
-            rows_r[k * n_r : (k + 1) * n_r] = Rx[:, k * n_x : (k + 1) * n_x] @ T
-            rows_r[k * n_r : (k + 1) * n_r, block] += Ru[:, k * n_u : (k + 1) * n_u]
-            rows_s[k * n_s : (k + 1) * n_s] = Sx[:, k * n_x : (k + 1) * n_x] @ T
-        return rows_r, rows_s
+    def _move(self, memory: MpcMemory, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds) -> Move:
+        if memory.plan is None:
+            prepared = self._rti.prepare(self._rti.start(x0, before, P), P)
+        else:
+            off = before - memory.plan.U[:, memory.age]
+            expected = memory.age == 0 and memory.P is not None and np.array_equal(P, memory.P)
+            if expected and memory.prepared is not None and not off.any():
+                prepared = memory.prepared
+            else:
+                plan = memory.plan
+                for _ in range(memory.age + 1):
+                    plan = self._rti.shifted(plan, P)
+                if off.any():  # it goes on from what the PLC really works with, not from what was asked
+                    plan = Plan(plan.U + off[:, None] * self._fading, plan.X)
+                prepared = self._rti.prepare(plan, P)
+        return self._rti.feedback(prepared, x0, before, bounds)
 
-    def _moves(self, guess: FloatArray, before: FloatArray) -> tuple[FloatArray, FloatArray]:
-        scale = 1.0 / (self.settings.controller.mpc.move_rel * self._span)
-        at = guess[:, self._starts].T
-        change = np.diff(np.vstack([before, at]), axis=0) * scale
-        return self._difference * np.tile(scale, len(at))[:, None], change.ravel()
+    def _played(self, x0: FloatArray, U: FloatArray, P: FloatArray) -> Plan:
+        return Plan(U, self._rti.rolled(x0, U, P))
 
-    def _rate_rows(
-        self, guess: FloatArray, before: FloatArray, most: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        at = guess[:, self._starts].T
-        change = np.diff(np.vstack([before, at]), axis=0).ravel()
-        lengths = np.concatenate([[1], np.array(self.settings.controller.mpc.blocks[:-1])])
-        room = (lengths[:, None] * most[None, :]).ravel()
-        return self._difference, -room - change, room - change
+    def _held(self, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds) -> Plan:
+        stay = np.clip(before, bounds.low, bounds.high)
+        return self._played(x0, np.repeat(stay[:, None], self.bundle.horizon_steps, axis=1), P)
+
+    def _parameters(self, situation: Situation) -> FloatArray:
+        return self.bundle.targets(situation.target, self.bundle.horizon_steps + 1, situation.transition_s)
 
     @cached_property
-    def _difference(self) -> FloatArray:
-        n, blocks = len(self.bundle.inputs), len(self.settings.controller.mpc.blocks)
-        return np.eye(n * blocks) - np.eye(n * blocks, k=-n)
+    def _rti(self) -> Rti:
+        return self.solver or Rti(self.bundle)
 
     @cached_property
-    def _block_of(self) -> np.ndarray:
-        blocks = self.settings.controller.mpc.blocks
-        return np.repeat(np.arange(len(blocks)), blocks)
+    def _ladder(self) -> Ladder:
+        return Ladder(self.settings, self.bundle)
 
     @cached_property
-    def _starts(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.settings.controller.mpc.blocks)[:-1]])
-
-    @cached_property
-    def _decay(self) -> FloatArray:
+    def _fading(self) -> FloatArray:
         return np.linspace(1.0, 0.0, self.bundle.horizon_steps)[None, :]
-
-    @cached_property
-    def _span(self) -> FloatArray:
-        by_name = {mv.name: (mv.low + mv.high) / 2 for mv in self.settings.mv}
-        return np.array([by_name[n] for n in self.bundle.inputs])
-
-    def _limits(self, situation: Situation, factor: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        low, high, rate = (np.empty(len(self.bundle.inputs)) for _ in range(3))
-        caps = {mv.name: mv.trim_cap_pct for mv in self.settings.mv}
-        for i, name in enumerate(self.bundle.inputs):
-            room, cap = situation.envelopes[name], caps[name]
-            low[i], high[i], rate[i] = (
-                room.low / factor[i],
-                room.high / factor[i],
-                room.rate_per_s / factor[i],
-            )
-            if not room.available:
-                low[i] = high[i] = situation.working[name] / factor[i]
-            elif cap is not None:
-                low[i] = max(low[i], situation.ratio[name] * (1 - cap / 100))
-                high[i] = min(high[i], situation.ratio[name] * (1 + cap / 100))
-            # A setpoint outside its room (a new target, a tightened limit) may come back no faster than its rate.
-            now = situation.working[name] / factor[i]
-            reach = rate[i] * situation.cycle_s
-            if now > high[i]:
-                high[i] = max(high[i], now - reach)
-                low[i] = min(low[i], high[i])
-            elif now < low[i]:
-                low[i] = min(low[i], now + reach)
-                high[i] = max(high[i], low[i])
-        return low, high, rate
-
-    def _targets(self, situation: Situation) -> FloatArray:
-        known = {
-            "target_api_pct": situation.target.api_pct,
-            "target_throughput_kg_h": situation.target.throughput_kg_h,
-            "target_weight_mg": situation.target.tablet_weight_mg,
-        }
-        return np.array([known[n] for n in self.bundle.parameters])
-
-    def _explain(
-        self,
-        situation: Situation,
-        x0: FloatArray,
-        before: FloatArray,
-        plan: FloatArray,
-        P: FloatArray,
-        factor: FloatArray,
-        figures: dict[str, float],
-    ) -> Decision:
-        frame = self.bundle.state("feed_frame_api_pct")
-        held = np.repeat(before[:, None], self.bundle.horizon_steps, axis=1)
-        with_move = self.bundle.call("rollout", x0, plan, P)[0][frame]
-        without = self.bundle.call("rollout", x0, held, P)[0][frame]
-        api = self.settings.named("api")
-        i, belief, target = self.bundle.inputs.index(api), situation.belief, situation.target.api_pct
-        trim = 100 * (plan[i, 0] / situation.ratio[api] - 1)
-        reason = (
-            f"API {100 * belief.api_pct / target:.1f}±{164.5 * belief.api_sigma_pct / target:.1f} % LC, delivered gain "
-            f"{belief.api_gain:.3f}±{1.645 * belief.api_gain_sigma:.3f}: {api} {before[i]:.3f}->{plan[i, 0]:.3f} kg/h"
-        )
-        setpoints = {n: float(plan[j, 0] * factor[j]) for j, n in enumerate(self.bundle.inputs)}
-        every = slice(BAND_EVERY - 1, None, BAND_EVERY)
-        predicted = {
-            "api_lc_pct_with_move": tuple(float(v) for v in 100 * with_move[every] / target),
-            "api_lc_pct_held": tuple(float(v) for v in 100 * without[every] / target),
-        }
-        spacing_s = BAND_EVERY * situation.cycle_s
-        return Decision(
-            "mpc", setpoints, reason[:140], "ok", spacing_s, predicted, {**figures, "trim_pct": float(trim)}
-        )
-
-    def _hold(self, situation: Situation, why: str) -> Decision:
-        return Decision("mpc", dict(situation.working), f"hold: {why}"[:140], why, situation.cycle_s, {}, {})

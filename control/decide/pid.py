@@ -29,7 +29,7 @@ class Pid:
     def decide(self, situation: Situation, memory: PidMemory | None) -> tuple[Decision, PidMemory]:
         """One PI step; the memory is the last error and reference."""
         tuning, api = self.settings.controller.pid, self.settings.named("api")
-        cap = next(mv.trim_cap_pct or 0.0 for mv in self.settings.mv if mv.name == api) / 100
+        cap = situation.caps_pct.get(api, 0.0) / 100
         reference = situation.ratio[api] * situation.refill_factor.get(api, 1.0)
         before = reference if memory is None else memory.reference_kg_h
         trim = max(-cap, min(cap, situation.working[api] / before - 1))
@@ -51,3 +51,7 @@ class Pid:
         reason = f"{saw}; API trim {100 * trim:+.2f} % of ratio (cap {100 * cap:.0f} %)"
         decision = Decision("pid", wanted, reason[:140], "ok", situation.cycle_s, {}, {"trim_pct": 100 * trim})
         return decision, PidMemory(error, reference)
+
+    def prepare(self, memory: PidMemory | None) -> PidMemory | None:
+        """Nothing to prepare."""
+        return memory

@@ -35,3 +35,7 @@ class Ratio:
         wanted = {n: v * situation.refill_factor.get(n, 1.0) for n, v in situation.ratio.items()}
         reason = "recipe ratio" + (f"; feed-forward for {', '.join(blind)} in refill" if blind else "")
         return Decision("ratio", wanted, reason[:140], "ok", situation.cycle_s, {}, {}), memory
+
+    def prepare(self, memory: None) -> None:
+        """Nothing to prepare."""
+        return memory

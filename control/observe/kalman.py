@@ -117,7 +117,7 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
 def _advance(observer: Observer, last: Step, observation: Observation, cycles: int) -> tuple[Step, float | None]:
     mean, cov = last.mean, last.cov
     u = np.array([observation.setpoints[name] for name in observer.bundle.inputs])
-    p = _parameters(observer.bundle, observation.target)
+    p = observer.bundle.targets(observation.target)[:, 0]
     for _ in range(cycles):
         mean, cov = _predict(observer, mean, cov, u, p)
     mean, cov, innovation = _correct(observer, mean, cov, u, p, observation)
@@ -204,7 +204,7 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
     if np.isfinite(result.tablet_weight_mg):
         values["y_lab_weight"] = (result.tablet_weight_mg, noise.lab_weight_mg)
     u = np.array([at.observation.setpoints[name] for name in observer.bundle.inputs])
-    p = _parameters(observer.bundle, at.observation.target)
+    p = observer.bundle.targets(at.observation.target)[:, 0]
     believed = float(at.mean[observer.bundle.state("feed_frame_api_pct")])
     mean, cov, _ = _correct(observer, at.mean, at.cov, u, p, replace(at.observation, values=values))
     # The values stay with the step, so that a later run from before it meets them again.
@@ -263,19 +263,10 @@ def _transport_s(observer: Observer, target: Target) -> float:
     return observer.noise.jump_lead * held_kg / target.throughput_kg_h * 3600
 
 
-def _parameters(bundle: ControllerBundle, target: Target) -> FloatArray:
-    known = {
-        "target_api_pct": target.api_pct,
-        "target_throughput_kg_h": target.throughput_kg_h,
-        "target_weight_mg": target.tablet_weight_mg,
-    }
-    return np.array([known[name] for name in bundle.parameters])
-
-
 def _belief(observer: Observer, memory: Memory, notes: tuple[str, ...]) -> Belief:
     bundle, last = observer.bundle, memory.steps[-1]
     u = np.array([last.observation.setpoints[name] for name in bundle.inputs])
-    y, _ = bundle.call("measure", last.mean, u, _parameters(bundle, last.observation.target))
+    y, _ = bundle.call("measure", last.mean, u, bundle.targets(last.observation.target)[:, 0])
 
     def of(name: str) -> tuple[float, float]:
         i = bundle.state(name)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from control.problem import Input, Limit, Problem
 from control.settings import ControlSettings
 
 BLENDER, TRANSPORT, FEED_FRAME = "blender_api_pct", "transport_api_pct", "feed_frame_api_pct"
 GAIN, NIR_BIAS, WEIGHT_BIAS, FORCE = "api_gain", "nir_bias_pct", "weight_bias_mg", "main_force_kn"
 TARGET_API, TARGET_RATE, TARGET_WEIGHT = "target_api_pct", "target_throughput_kg_h", "target_weight_mg"
+FEED_CALM = "feed_calm"  # 1: feed at the target; near 0 in a transition: what leaves the feed frame counts
 
 
 def build(settings: ControlSettings) -> Any:
@@ -20,12 +22,12 @@ def build(settings: ControlSettings) -> Any:
 
     States: flow of each feeder (kg/h), API in each tank (% w/w), main force (kN), then api_gain (-), nir_bias_pct
     (% w/w), weight_bias_mg (mg). Inputs: one setpoint a manipulated variable. Time-varying parameters: the targets.
-    Measurements 'y_*' and cost residuals 'r_*' (already divided by their weights) and the soft band 's_api'.
+    Measurements 'y_*', cost residuals 'r_*' in their own units, and what soft limits are put on.
     Tanks in series in mass coordinates: Levenspiel, Chemical Reaction Engineering, ch. 14, with flow-dependent rate.
     """
     from do_mpc.model import Model
 
-    plant, weights = settings.plant, settings.controller.mpc
+    plant = settings.plant
     model = Model("continuous", "SX")
     flows, setpoints = {}, {}
     for mv in settings.mv:
@@ -37,8 +39,8 @@ def build(settings: ControlSettings) -> Any:
     frame = model.set_variable("_x", FEED_FRAME)
     force = model.set_variable("_x", FORCE)
     gain, nir_bias, weight_bias = (model.set_variable("_x", name) for name in (GAIN, NIR_BIAS, WEIGHT_BIAS))
-    target_api, target_rate, target_weight = (
-        model.set_variable("_tvp", name) for name in (TARGET_API, TARGET_RATE, TARGET_WEIGHT)
+    target_api, target_rate, target_weight, feed_calm = (
+        model.set_variable("_tvp", name) for name in (TARGET_API, TARGET_RATE, TARGET_WEIGHT, FEED_CALM)
     )
 
     api, lubricant, press = settings.named("api"), settings.named("lubricant"), settings.named("force")
@@ -69,14 +71,54 @@ def build(settings: ControlSettings) -> Any:
 
     asked_kg_h = sum(setpoints[name] for name in flows)
     fillers_kg_h = sum(setpoints[name] for name in settings.recipe.filler_split)
-    model.set_expression("r_api", (frame - target_api) / weights.api_pct)
-    model.set_expression("r_feed", (100 * gain * setpoints[api] / asked_kg_h - target_api) / weights.feed_api_pct)
-    model.set_expression("r_rate", (asked_kg_h - target_rate) / weights.throughput_kg_h)
+    model.set_expression("r_api", frame - target_api)
+    model.set_expression("r_feed", feed_calm * (100 * gain * setpoints[api] / asked_kg_h - target_api))
+    model.set_expression("r_rate", asked_kg_h - target_rate)
     for name, share in list(settings.recipe.filler_split.items())[1:]:
-        model.set_expression(f"r_{name}", (setpoints[name] - share * fillers_kg_h) / weights.filler_kg_h)
+        model.set_expression(f"r_{name}", setpoints[name] - share * fillers_kg_h)
     lubricant_kg_h = settings.recipe.lubricant_fraction * asked_kg_h
-    model.set_expression("r_lubricant", (setpoints[lubricant] - lubricant_kg_h) / weights.lubricant_kg_h)
-    model.set_expression("r_weight", (weight_mg - target_weight) / weights.weight_mg)
-    model.set_expression("s_api", (frame - target_api) / weights.api_band_pct)
+    model.set_expression("r_lubricant", setpoints[lubricant] - lubricant_kg_h)
+    model.set_expression("r_weight", weight_mg - target_weight)
+    model.set_expression("api_lc_pct", 100 * frame / target_api)
+    model.set_expression("weight_pct", 100 * weight_mg / target_weight)
     model.setup()
     return model
+
+
+def problem(settings: ControlSettings) -> Problem:
+    """The line's control problem: one sigma of each residual is worth one; limits in the order they are given up.
+
+    Priorities: 1 press force (safety and tools), 2 API band, 3 tablet weight band.
+    """
+    weights, plant = settings.controller.mpc, settings.plant
+    sigmas = {
+        "r_api": weights.api_pct, "r_feed": weights.feed_api_pct, "r_rate": weights.throughput_kg_h,
+        **{f"r_{n}": weights.filler_kg_h for n in list(settings.recipe.filler_split)[1:]},
+        "r_lubricant": weights.lubricant_kg_h, "r_weight": weights.weight_mg,
+    }  # fmt: skip
+    middle = {mv.name: (mv.low + mv.high) / 2 for mv in settings.mv}
+    press = next(mv for mv in settings.mv if mv.role == "force")
+    feeders_kg_h = sum(middle[mv.name] for mv in settings.mv if mv.role != "force")
+    scaling = {
+        **middle, **{f"flow_{mv.name}": middle[mv.name] for mv in settings.mv if mv.role != "force"},
+        **{f"{BLENDER}_{i}": plant.api_ref_pct for i in range(plant.blender_tanks)},
+        **{f"{TRANSPORT}_{i}": plant.api_ref_pct for i in range(plant.transport_tanks)},
+        FEED_FRAME: plant.api_ref_pct, FORCE: plant.force_ref_kn, TARGET_API: plant.api_ref_pct,
+        TARGET_RATE: feeders_kg_h, TARGET_WEIGHT: plant.weight_ref_mg, FEED_CALM: 1.0,
+    }  # fmt: skip
+    band, weight_band = weights.api_band_lc_pct, weights.weight_band_pct
+    return Problem(
+        model=build(settings),
+        step_s=settings.cycle_s,
+        horizon_steps=weights.horizon_steps,
+        blocks=weights.blocks,
+        residuals={name: 1 / sigma**2 for name, sigma in sigmas.items()},
+        inputs={mv.name: Input(mv.low, mv.high, mv.rate_per_s, 1 / (weights.move_rel * middle[mv.name]) ** 2)
+                for mv in settings.mv},
+        limits={
+            FORCE: Limit(weights.force_limit_weight, press.low, press.high, priority=1),
+            "api_lc_pct": Limit(weights.band_weight, 100 - band, 100 + band, priority=2),
+            "weight_pct": Limit(weights.band_weight, 100 - weight_band, 100 + weight_band, priority=3),
+        },
+        scaling=scaling,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from control.bundle import FUNCTIONS
+from control.compiled import FUNCTIONS
 from edge.record.canonical import decode, encode, from_plain, pack_spectrum, to_plain, unpack_spectrum
 from edge.record.journal import Journal, Row
 from edge.signals import Acted, Licence, Request, Sample, Scan, Thought, Verification

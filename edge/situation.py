@@ -1,0 +1,129 @@
+"""sample and what is remembered -> situation: everything a controller may look at, with how far it may go."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+from control.authority import Evidence, authority, caps
+from control.decide.cross import CrossMemory, cross_limit
+from control.decide.ratio import ratio_setpoints
+from control.decide.refill import RefillMemory, follow_refills
+from control.observe import Memory, Observation, observe
+from control.settings import ControlSettings
+from control.signals import LabResult, Situation, Target
+from edge.line import Line
+from edge.sensing import Sensed
+from edge.signals import Sample, Scan
+from edge.understand import envelopes, feeders, working
+from soft_sensors.signals import Quality
+
+ENOUGH_RESULTS = 6  # laboratory results before their coverage says anything
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What the situation of the next cycle needs of this one.
+
+    begun_s: since when the service looks at the line; nir_s, lab_s: last usable spectrum and last laboratory sample;
+    aim, changed_s: the last target and since when it holds (the start counts as a change: the line may be filling).
+    """
+
+    refills: RefillMemory = field(default_factory=dict)
+    cross: CrossMemory | None = None
+    observer: Memory | None = None
+    lab_counter: int = -1
+    begun_s: float | None = None
+    nir_s: float | None = None
+    lab_s: float | None = None
+    aim: Target | None = None
+    changed_s: float = -math.inf
+
+
+def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, aim: Target, *, fresh: bool) -> tuple[
+    Situation, Remembered
+]:  # fmt: skip
+    """The situation of this cycle; fresh: the estimate is of a new spectrum."""
+    control, scan = line.control, sample.scan
+    assert control is not None, "only a controlled line has a situation"
+    settings = control.settings
+    read, inforce = feeders(settings, scan), working(settings, scan)
+    factors, flows, refills = follow_refills(settings, read, before.refills)
+    lab = _new_result(scan, before.lab_counter)
+    now = _remember(before, sensed, scan, aim, lab)
+    ratio, cross = ratio_setpoints(settings, aim), before.cross
+    ours = settings.controller.name == "mpc"  # what no baseline does: it would not be one
+    if ours:
+        slower, cross = cross_limit(settings, read, inforce, before.cross)
+        ratio = {name: value * slower[name] for name, value in ratio.items()}
+    given = authority(settings.authority, _evidence(line, now, sensed, sample, aim))
+    left_s = _transition_s(settings, aim) - (scan.time_s - now.changed_s)
+    room = caps(settings, given, 1.0 if ours and left_s > 0 else 0.0)
+    if cross is not None and cross.starving:
+        room = {name: 0.0 if name != settings.named("force") else cap for name, cap in room.items()}
+    asked = {n: _flow_asked(inforce[n], factors.get(n, 1.0), ratio[n]) for n in ratio}
+    nir = sensed.estimate
+    trusted = nir is not None and nir.quality is Quality.GOOD
+    seen = Observation(scan.time_s, _values(settings, sensed, scan, flows, fresh=fresh), asked, aim, lab, trusted)
+    belief, memory = observe(control.observer, before.observer, seen)
+    made = Situation(
+        scan.time_s, settings.cycle_s, aim, belief, nir, inforce, envelopes(settings, scan), factors, ratio,
+        room, given, max(0.0, left_s), sample.acted.outcome == "late",
+    )  # fmt: skip
+    return made, replace(now, refills=refills, cross=cross, observer=memory)
+
+
+def _values(
+    settings: ControlSettings, sensed: Sensed, scan: Scan, flows: dict[str, tuple[float, float]], *, fresh: bool
+) -> dict[str, tuple[float, float]]:
+    values = {f"y_flow_{name}": seen for name, seen in flows.items()}
+    press = scan.readings.get(f"{settings.named('force')}.PV")
+    if press is not None and press.quality is Quality.GOOD:
+        values["y_force"] = (press.value, settings.observer.force_kn)
+    nir = sensed.estimate
+    if fresh and nir is not None and nir.quality is not Quality.BAD:
+        doubt = 1.0 if nir.quality is Quality.GOOD else 3.0
+        values["y_nir"] = (nir.value, doubt * max(nir.sigma, settings.observer.nir_floor_pct))
+    return values
+
+
+def _new_result(scan: Scan, counter: int) -> tuple[LabResult, ...]:
+    return (scan.lab,) if scan.lab is not None and scan.lab.counter > max(0, counter) else ()
+
+
+def _remember(before: Remembered, sensed: Sensed, scan: Scan, aim: Target, lab: tuple[LabResult, ...]) -> Remembered:
+    begun_s = scan.time_s if before.begun_s is None else before.begun_s
+    nir = sensed.estimate
+    nir_s = nir.time_s if nir is not None and nir.quality is not Quality.BAD else before.nir_s
+    lab_s = max((r.sample_time_s for r in lab), default=before.lab_s)
+    counter = before.lab_counter if scan.lab is None else scan.lab.counter
+    changed_s = scan.time_s if aim != before.aim else before.changed_s
+    return replace(before, begun_s=begun_s, nir_s=nir_s, lab_s=lab_s, lab_counter=counter, aim=aim, changed_s=changed_s)
+
+
+def _evidence(line: Line, now: Remembered, sensed: Sensed, sample: Sample, aim: Target) -> Evidence:
+    time_s, nir, begun_s = sample.scan.time_s, sensed.estimate, now.begun_s or 0.0
+    licence = sample.licence
+    bundle = None if licence is None else line.sensors.get(licence.bundle_hash)
+    inside, of = sensed.watch.covered
+    half = math.inf if nir is None else 50 * (nir.upper - nir.lower) / aim.api_pct
+    return Evidence(
+        interval_pct=half if now.nir_s is not None else math.inf,
+        covered=inside / of if of >= ENOUGH_RESULTS else None,
+        nir_age_s=math.inf if now.nir_s is None else time_s - now.nir_s,
+        lab_age_s=time_s - (begun_s if now.lab_s is None else now.lab_s),
+        lab_seen=now.lab_s is not None,
+        skill=None if bundle is None else bundle.card.skill,
+    )
+
+
+def _transition_s(settings: ControlSettings, aim: Target) -> float:
+    """How long a change of the recipe is on its way: so many times what lies between feeders and press."""
+    plant = settings.plant
+    held_kg = plant.blender_kg + plant.transport_kg + plant.feed_frame_kg
+    return settings.authority.transition_passes * held_kg / aim.throughput_kg_h * 3600
+
+
+def _flow_asked(working: float, factor: float, ratio: float) -> float:
+    """The setpoint as a flow: refill factor taken out; the recipe's where the PLC's is not known."""
+    return working / factor if working == working else ratio  # noqa: PLR0124 - NaN is the only number unequal to itself
