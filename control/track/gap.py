@@ -1,0 +1,148 @@
+"""NIR, laboratory -> gap: by how much the material at the probe differs from what the feeders say was fed into it.
+
+The gap holds all that feeders cannot see (loss, wrong assay) and how far the residence is off. It is estimated as a
+level with a slope by a Kalman filter on NIR readings, whose bias only the laboratory tells: what is not settled by it
+stays in the interval. A CUSUM (Page 1954) on the innovations opens the filter when something has begun.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from control.settings import ObserverSettings
+from control.signals import LabResult
+from control.track.settings import TrackSettings
+from soft_sensors.signals import FloatArray
+
+LEVEL, SLOPE, BIAS = 0, 1, 2
+SWING_S = 15.0  # a change that the CUSUM finds has been going on for about so long
+CLIP_SIGMAS = 3.0
+NIR = np.array([1.0, 0.0, 1.0])
+
+
+@dataclass(frozen=True)
+class NirSeen:
+    """One estimate of the material at the probe: % w/w with sigma, and when it was measured."""
+
+    value_pct: float
+    sigma_pct: float
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Gap, its slope (1/s) and the NIR's bias, % w/w, with covariance; slow_pct: the gap's mean of some minutes.
+
+    said: what was held to be at the probe, newest last (time_s, % w/w), so that a late laboratory value meets it.
+    """
+
+    time_s: float
+    mean: FloatArray
+    cov: FloatArray
+    slow_pct: float = 0.0
+    cusum: tuple[float, float] = (0.0, 0.0)
+    nir_time_s: float = -math.inf
+    lab_counter: int = 0
+    said: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def pct(self) -> float:
+        """The gap now, % w/w."""
+        return float(self.mean[LEVEL])
+
+    @property
+    def sigma_pct(self) -> float:
+        """Its standard deviation, the NIR's bias included."""
+        return math.sqrt(max(0.0, float(self.cov[LEVEL, LEVEL])))
+
+    @property
+    def slope_pct_s(self) -> tuple[float, float]:
+        """Its slope and the slope's standard deviation, % w/w a second."""
+        return float(self.mean[SLOPE]), math.sqrt(max(0.0, float(self.cov[SLOPE, SLOPE])))
+
+
+def begin(time_s: float, noise: ObserverSettings, target_pct: float) -> Gap:
+    """Nothing known yet: what is in the line at the start may be anything within a tenth of the target."""
+    sigmas = np.array([0.1 * target_pct, 1e-6, noise.nir_bias_start_pct])
+    return Gap(time_s, np.zeros(3), np.diag(sigmas**2))
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What the feeders say is at the probe: % w/w, how far it moves for a hold-up one sigma off, residence in s."""
+
+    pct: float
+    doubt_pct: float
+    residence_s: float
+
+
+def follow(
+    gap: Gap, time_s: float, fed: Fed, nir: NirSeen | None, lab: LabResult | None, target_pct: float,
+    settings: TrackSettings, noise: ObserverSettings,
+) -> Gap:  # fmt: skip
+    """The gap one cycle on; an estimate or laboratory value that was used before changes nothing."""
+    gap = _predict(gap, time_s, fed, target_pct, settings, noise)
+    if nir is not None and nir.time_s > gap.nir_time_s and math.isfinite(nir.value_pct + nir.sigma_pct):
+        gap = _measure(gap, fed, nir, target_pct / 100.0, settings)
+    said = tuple(pair for pair in gap.said if pair[0] >= time_s - noise.memory_s)
+    gap = replace(gap, said=(*said, (time_s, fed.pct + gap.pct)))
+    if lab is not None and lab.counter != gap.lab_counter and math.isfinite(lab.assay_pct):
+        gap = _confirm(gap, lab, noise)
+    return gap
+
+
+def _predict(
+    gap: Gap, time_s: float, fed: Fed, target_pct: float, settings: TrackSettings, noise: ObserverSettings
+) -> Gap:
+    passed_s, lc = max(0.0, time_s - gap.time_s), target_pct / 100.0
+    advance = np.eye(3)
+    advance[LEVEL, SLOPE] = passed_s
+    # What began upstream has come through after about half the residence: no slope lasts longer.
+    advance[SLOPE, SLOPE] = math.exp(-passed_s / max(1.0, 0.5 * fed.residence_s))
+    walk = np.array([
+        (settings.drift_lc_pct * lc) ** 2 + (0.25 * fed.doubt_pct) ** 2 / 20.0,
+        (settings.slope_lc_pct * lc) ** 2,
+        noise.nir_bias_rw_pct**2 / 3600.0,
+    ])  # fmt: skip
+    cov = advance @ gap.cov @ advance.T + np.diag(walk * passed_s)
+    mean = advance @ gap.mean
+    share = 1.0 - math.exp(-passed_s / settings.gap_memory_s)
+    return replace(gap, time_s=time_s, mean=mean, cov=cov, slow_pct=gap.slow_pct + share * (mean[LEVEL] - gap.slow_pct))
+
+
+def _measure(gap: Gap, fed: Fed, nir: NirSeen, lc: float, settings: TrackSettings) -> Gap:
+    cov, silent_s = gap.cov, nir.time_s - gap.nir_time_s
+    if settings.nir_gap_s < silent_s < math.inf:
+        # Whatever may have come through unseen is not bounded by what was seen before.
+        cov = cov + np.diag([(settings.silence_lc_pct * lc * silent_s) ** 2, 0.0, 0.0])
+    innovation = nir.value_pct - fed.pct - float(NIR @ gap.mean)
+    expected = math.sqrt(float(NIR @ cov @ NIR) + nir.sigma_pct**2)
+    signed = min(CLIP_SIGMAS, max(-CLIP_SIGMAS, innovation / expected))
+    cusum = (
+        max(0.0, gap.cusum[0] + signed - settings.swing_slack),
+        max(0.0, gap.cusum[1] - signed - settings.swing_slack),
+    )
+    if max(cusum) > settings.swing_threshold:
+        swing = np.array([SWING_S, 1.0, 0.0]) * settings.swing_slope_lc_pct * lc
+        cov, cusum = cov + np.outer(swing, swing), (0.0, 0.0)
+    gain = cov @ NIR / (float(NIR @ cov @ NIR) + nir.sigma_pct**2)
+    cov = cov - np.outer(gain, NIR @ cov)
+    return replace(gap, mean=gap.mean + gain * innovation, cov=0.5 * (cov + cov.T), cusum=cusum, nir_time_s=nir.time_s)
+
+
+def _confirm(gap: Gap, lab: LabResult, noise: ObserverSettings) -> Gap:
+    """The laboratory's word on the NIR's bias, at its sample's time; a sample older than the memory is left alone."""
+    gap = replace(gap, lab_counter=lab.counter)
+    oldest_s = gap.said[0][0]
+    if lab.sample_time_s < oldest_s - 1.0:
+        return gap
+    said_pct = min(gap.said, key=lambda pair: abs(pair[0] - lab.sample_time_s))[1]
+    # What was said then is as good as the filter without its bias is now.
+    own = max(0.0, gap.cov[LEVEL, LEVEL] - gap.cov[LEVEL, BIAS] ** 2 / gap.cov[BIAS, BIAS])
+    variance = float(gap.cov[BIAS, BIAS] + (noise.lab_assay_rel * lab.assay_pct) ** 2 + own)
+    gain = gap.cov[:, BIAS] / variance
+    cov = gap.cov - np.outer(gain, gap.cov[BIAS])
+    return replace(gap, mean=gap.mean + gain * (said_pct - lab.assay_pct), cov=0.5 * (cov + cov.T))
