@@ -20,6 +20,7 @@ from control.settings import (
     Table,
 )
 from control.signals import Mode
+from control.track.settings import TrackSettings
 from edge.errors import ConfigError
 from soft_sensors.watch.coverage import SCALE_HIGH, SCALE_LOW
 
@@ -139,6 +140,7 @@ class LineConfig(Table):
     sensor: SensorTable
     freshness: FreshnessTable = FreshnessTable()
     diversion: DiversionTable | None = None
+    track: TrackSettings = TrackSettings()
     recipe: Recipe | None = None
     mv: tuple[ManipulatedVariable, ...] = ()
     plant: Plant | None = None

@@ -11,6 +11,7 @@ from control.errors import ControlError
 from control.observe import Observer
 from control.settings import ControlSettings
 from control.signals import Mode
+from control.track import Tracker, tracker
 from edge.acquire.licence import Governed, Ungoverned
 from edge.acquire.verification import RecordFile
 from edge.config import LineConfig, read_config
@@ -22,12 +23,13 @@ from soft_sensors.errors import SensorError
 
 @dataclass(frozen=True)
 class Control:
-    """The controlling half of a line: settings, the checked bundle, observer and controller."""
+    """The controlling half of a line: settings, the checked bundle, observer, controller and material tracking."""
 
     settings: ControlSettings
     bundle: ControllerBundle
     observer: Observer
     controller: Controller
+    tracker: Tracker
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,12 @@ def compose_ungoverned(config: LineConfig, config_hash: str, folder: Path) -> Li
 def compose_control(config: LineConfig) -> Control | None:
     """The controlling half of a line, None when it is only watched. Raises ConfigError."""
     settings = config.control()
-    if settings is None:
+    if settings is None or config.diversion is None:
         return None
+    limits = config.diversion
     try:
         bundle = load_controller(settings, settings.controller.bundle)
     except ControlError as error:
         raise ConfigError(str(error)) from error
-    return Control(settings, bundle, Observer(bundle, settings), controller(settings, bundle))
+    tracking = tracker(settings, config.track, limits.api_limit_lc_pct, limits.sigmas)
+    return Control(settings, bundle, Observer(bundle, settings), controller(settings, bundle), tracking)
