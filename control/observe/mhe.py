@@ -1,0 +1,298 @@
+"""window of samples + model -> states: moving-horizon estimation by one Gauss-Newton step a sample, whatever arrives.
+
+Over the nodes k = 0..K of the window, with process noise on every state, one step on
+
+    minimise   |x_0 - m|^2_{P^-1} + sum_k |x_{k+1} - f(x_k, u_k)|^2_{Q_k^-1} + sum_k sum_i rho((y_ik - h_i(x_k)) / s_ik)
+
+whose normal equations are block-tridiagonal: one banded Cholesky factorisation, whose last block is the covariance of
+the newest state. A value enters at the node of its own sample time, however late, as long as that is in the window. The
+arrival cost (m, P) moves by the extended Kalman filter when a node leaves. Pure: the window is handed in and back.
+
+Rao, Rawlings, Mayne, IEEE Trans. Autom. Control 48 (2003) 246; reweighting: Holland and Welsch, Commun. Stat. A6 (1977)
+813.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from control.observe.banded import factor_of, newest_covariance, step_of
+from control.observe.robust import Loss, huber
+from soft_sensors.signals import FloatArray
+
+STIFF = 1e8  # how much more than all else a bound, or a held state, weighs
+Evaluate = Callable[[FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """The fixed parts: predict(X, U, P) -> F [n, K], A [K, n, n]; measure(X, U, P) -> Y [n_y, K], C [K, n_y, n].
+
+    X, U, P have a column a node and the two must take up to length + 2 of them; low, high: bounds of the states [n];
+    loss: standardised residuals -> weights (robust against gross errors); length: steps that the window remembers.
+    """
+
+    predict: Evaluate
+    measure: Evaluate
+    states: tuple[str, ...]
+    measurements: tuple[str, ...]
+    length: int
+    low: FloatArray
+    high: FloatArray
+    loss: Loss = field(default=huber)
+    iterations: int = 1
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A measured value, of a measurement by its number, with sigma; age: steps from its sample to the newest node."""
+
+    index: int
+    value: float
+    sigma: float
+    age: int = 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is remembered: a column a node. U, P, Q: input, parameters and noise variance of the step that led there.
+
+    Y [n_y, K+1] and its variances V (infinite where nothing was seen); prior: mean [n] and covariance of the oldest
+    node before its own measurements; cov: of the newest node.
+    """
+
+    X: FloatArray
+    U: FloatArray
+    P: FloatArray
+    Q: FloatArray
+    Y: FloatArray
+    V: FloatArray
+    prior_mean: FloatArray
+    prior_cov: FloatArray
+    cov: FloatArray
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """The newest state [n] with covariance, all states of the window [n, K+1], and how the new values fitted in.
+
+    innovations: newest values against their prediction, in standard deviations, by name; weights: what the loss gave
+    them (1: believed in full); notes: values that were dropped, and why; status: "ok", or why nothing was estimated.
+    """
+
+    mean: FloatArray
+    cov: FloatArray
+    states: FloatArray
+    innovations: dict[str, float]
+    weights: dict[str, float]
+    notes: tuple[str, ...]
+    status: str = "ok"
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The window linearised: A [K, n, n], gaps f(x_k) - x_{k+1} [n, K], C [K+1, n_y, n], residuals and weights / V."""
+
+    A: FloatArray
+    gaps: FloatArray
+    C: FloatArray
+    residuals: FloatArray
+    precisions: FloatArray
+
+
+def begin(
+    estimator: Estimator, mean: FloatArray, cov: FloatArray, u: FloatArray, p: FloatArray, seen: Sequence[Seen] = ()
+) -> tuple[Smoothed, Window]:
+    """A window of one node with a prior [n], [n, n]; u, p: input and parameters in force there."""
+    n, n_y = len(mean), len(estimator.measurements)
+    nothing = Window(
+        _column(mean), _column(u), _column(p), np.zeros((n, 1)), np.zeros((n_y, 1)), np.full((n_y, 1), np.inf),
+        np.asarray(mean, float), np.asarray(cov, float), np.asarray(cov, float),
+    )  # fmt: skip
+    window, notes = _with(estimator, nothing, seen)
+    return _estimate(estimator, window, np.asarray(cov, float), notes, (), fallback=nothing)
+
+
+def advance(
+    estimator: Estimator, window: Window, u: FloatArray, p: FloatArray, sigma: FloatArray,
+    seen: Sequence[Seen] = (), held: tuple[int, ...] = (),
+) -> tuple[Smoothed, Window]:  # fmt: skip
+    """One sample later: u, p led to the new node with process noise sigma [n] (above 0); held: states not to be moved.
+
+    A failed sample (status) leaves the window as it was: go on from it, or begin anew. Never raises on bad numbers.
+    """
+    grown = replace(
+        window,
+        X=np.hstack([window.X, window.X[:, -1:]]),
+        U=np.hstack([window.U, _column(u)]),
+        P=np.hstack([window.P, _column(p)]),
+        Q=np.hstack([window.Q, _column(sigma) ** 2]),
+        Y=np.hstack([window.Y, np.zeros((len(estimator.measurements), 1))]),
+        V=np.hstack([window.V, np.full((len(estimator.measurements), 1), np.inf)]),
+    )
+    F, A = estimator.predict(grown.X[:, :-1], grown.U[:, 1:], grown.P[:, 1:])
+    grown.X[:, -1] = np.clip(F[:, -1], estimator.low, estimator.high)
+    spread = A[-1] @ window.cov @ A[-1].T + np.diag(grown.Q[:, -1])
+    grown, notes = _with(estimator, grown, seen)
+    return _estimate(estimator, grown, spread, notes, held, fallback=window, linear=(F, A))
+
+
+def freed(window: Window, state: int, sigma: float, age: int) -> Window:
+    """The window with noise added to one state's step that ended `age` steps before the newest node.
+
+    For a change that is recognised after it happened; a step that has left the window is nothing to add to.
+    """
+    at = window.X.shape[1] - 1 - age
+    if at < 1:
+        return window
+    Q = window.Q.copy()
+    Q[state, at] += sigma**2
+    return replace(window, Q=Q)
+
+
+def linearised(estimator: Estimator, window: Window) -> Linear:
+    """The window linearised along its states, measurements weighed as they are now."""
+    return _linear(estimator, window, None, estimator.predict(window.X[:, :-1], window.U[:, 1:], window.P[:, 1:]))
+
+
+def _estimate(
+    estimator: Estimator, window: Window, spread: FloatArray, notes: tuple[str, ...], held: tuple[int, ...],
+    *, fallback: Window, linear: tuple[FloatArray, FloatArray] | None = None,
+) -> tuple[Smoothed, Window]:  # fmt: skip
+    innovations: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for iteration in range(estimator.iterations):
+        if linear is None:
+            linear = estimator.predict(window.X[:, :-1], window.U[:, 1:], window.P[:, 1:])
+        along = _linear(estimator, window, spread if iteration == 0 else None, linear)
+        if iteration == 0:
+            innovations, weights = _fit(estimator, window, along, spread)
+            if window.X.shape[1] > estimator.length + 1:
+                window, along = _slide(window, along)
+        solved = _solve(estimator, window, along, held)
+        if isinstance(solved, str):
+            mean = fallback.X[:, -1]
+            return Smoothed(mean, fallback.cov, fallback.X, {}, {}, notes, solved), fallback
+        X, cov = solved
+        window, linear = replace(window, X=X, cov=cov), None
+    return Smoothed(window.X[:, -1], window.cov, window.X, innovations, weights, notes), window
+
+
+def _linear(
+    estimator: Estimator, window: Window, spread: FloatArray | None, predicted: tuple[FloatArray, FloatArray]
+) -> Linear:
+    F, A = predicted
+    Y, C = estimator.measure(window.X, window.U, window.P)
+    present = np.isfinite(window.V)
+    residuals = np.where(present, window.Y - Y, 0.0)
+    variances = window.V
+    if spread is not None:
+        # A new value may be far from a prediction that is itself uncertain: that is no gross error.
+        variances = window.V.copy()
+        variances[:, -1] += np.einsum("ij,jk,ik->i", C[-1], spread, C[-1])
+    weights = estimator.loss(residuals / np.sqrt(variances))
+    return Linear(A, F - window.X[:, 1:], C, residuals, weights / window.V)
+
+
+def _fit(
+    estimator: Estimator, window: Window, along: Linear, spread: FloatArray
+) -> tuple[dict[str, float], dict[str, float]]:
+    innovations, weights = {}, {}
+    for i in np.flatnonzero(np.isfinite(window.V[:, -1])):
+        name, row = estimator.measurements[i], along.C[-1][i]
+        innovations[name] = float(along.residuals[i, -1] / np.sqrt(window.V[i, -1] + row @ spread @ row))
+        weights[name] = float(along.precisions[i, -1] * window.V[i, -1])
+    return innovations, weights
+
+
+def _slide(window: Window, along: Linear) -> tuple[Window, Linear]:
+    """Forget the oldest node: its prior and its measurements, by a Kalman step, become the prior of the next."""
+    A, C, away = along.A[0], along.C[0], window.prior_mean - window.X[:, 0]
+    mean, cov = away, window.prior_cov
+    for i in np.flatnonzero(along.precisions[:, 0]):
+        gain = cov @ C[i]
+        variance = C[i] @ gain + 1.0 / along.precisions[i, 0]
+        mean = mean + gain * ((along.residuals[i, 0] - C[i] @ mean) / variance)
+        cov = cov - np.outer(gain, gain) / variance
+    ahead = A @ cov @ A.T + np.diag(window.Q[:, 1])
+    later = replace(
+        window, X=window.X[:, 1:], U=window.U[:, 1:], P=window.P[:, 1:], Q=window.Q[:, 1:], Y=window.Y[:, 1:],
+        V=window.V[:, 1:], prior_mean=window.X[:, 1] + along.gaps[:, 0] + A @ mean, prior_cov=0.5 * (ahead + ahead.T),
+    )  # fmt: skip
+    rest = Linear(along.A[1:], along.gaps[:, 1:], along.C[1:], along.residuals[:, 1:], along.precisions[:, 1:])
+    return later, rest
+
+
+def _solve(
+    estimator: Estimator, window: Window, along: Linear, held: tuple[int, ...]
+) -> tuple[FloatArray, FloatArray] | str:
+    """One Gauss-Newton step: the states within bounds and the covariance of the newest; text where there is none."""
+    try:
+        diagonal, below, gradient = _normal_equations(window, along)
+        if not all(np.all(np.isfinite(part)) for part in (diagonal, below, gradient)):
+            return "the model or what it was given is not finite"
+        factor = factor_of(diagonal, below)
+        dX = step_of(factor, gradient)
+        cov = newest_covariance(factor, len(window.prior_mean))
+        stiff = _stiff(estimator, window.X + dX, held)
+        if stiff.any():
+            goal = np.clip(window.X + dX, estimator.low[:, None], estimator.high[:, None])
+            goal[list(held)] = window.X[list(held)]
+            heavy = STIFF * np.einsum("kii->ki", diagonal).T * stiff
+            np.einsum("kii->ki", diagonal)[:] += heavy.T
+            dX = step_of(factor_of(diagonal, below), gradient - heavy * (goal - window.X))
+    except np.linalg.LinAlgError:
+        return "the normal equations have no factor"
+    return np.clip(window.X + dX, estimator.low[:, None], estimator.high[:, None]), cov
+
+
+def _normal_equations(window: Window, along: Linear) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Diagonal blocks [K+1, n, n], blocks below them [K, n, n] and the gradient [n, K+1]."""
+    n = len(window.prior_mean)
+    prior = np.linalg.inv(window.prior_cov)
+    weighed = along.C * along.precisions.T[:, :, None]
+    diagonal = np.matmul(along.C.transpose(0, 2, 1), weighed)
+    gradient = -np.einsum("kij,ik->jk", weighed, along.residuals)
+    diagonal[0] += prior
+    gradient[:, 0] += prior @ (window.X[:, 0] - window.prior_mean)
+    if not len(along.A):
+        return diagonal, np.zeros((0, n, n)), gradient
+    precise = 1.0 / window.Q[:, 1:].T
+    carried = along.A * precise[:, :, None]
+    diagonal[:-1] += np.matmul(along.A.transpose(0, 2, 1), carried)
+    np.einsum("kii->ki", diagonal)[1:] += precise
+    pull = precise.T * along.gaps
+    gradient[:, :-1] += np.einsum("kij,ik->jk", along.A, pull)
+    gradient[:, 1:] -= pull
+    return diagonal, -carried, gradient
+
+
+def _stiff(estimator: Estimator, X: FloatArray, held: tuple[int, ...]) -> FloatArray:
+    """1 where a state has to be kept where it is, or at the bound that it would leave."""
+    inside = np.clip(X, estimator.low[:, None], estimator.high[:, None])
+    outside: FloatArray = np.where(inside == X, 0.0, 1.0)
+    outside[list(held)] = 1.0
+    return outside
+
+
+def _with(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[Window, tuple[str, ...]]:
+    """The values put at the nodes of their sample times; two of the same are joined by their precision."""
+    Y, V, notes = window.Y.copy(), window.V.copy(), []
+    for value in seen:
+        name, at = estimator.measurements[value.index], Y.shape[1] - 1 - value.age
+        if not (np.isfinite(value.value) and np.isfinite(value.sigma) and value.sigma > 0):
+            notes.append(f"{name}: dropped, value {value.value} with sigma {value.sigma} is no measurement")
+        elif not 0 <= at < Y.shape[1]:
+            notes.append(f"{name}: dropped, its sample lies {value.age} steps back, outside the window")
+        else:
+            before, new = 1.0 / V[value.index, at], 1.0 / value.sigma**2
+            Y[value.index, at] = (Y[value.index, at] * before + value.value * new) / (before + new)
+            V[value.index, at] = 1.0 / (before + new)
+    return replace(window, Y=Y, V=V), tuple(notes)
+
+
+def _column(values: FloatArray) -> FloatArray:
+    return np.asarray(values, float).reshape(-1, 1)
