@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from control.settings import AuthoritySettings, ControlSettings
 from control.signals import Authority
 
+FILLERS_FOLLOW = 0.2  # of the transition's room: what keeps the throughput when the API overshoots
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -58,7 +60,8 @@ def caps(settings: ControlSettings, room: Authority, transition: float) -> dict[
         if mv.role == "force":
             found[mv.name] = room.weight * table.force_cap_pct
         else:
-            extra = transition * table.transition_cap_pct if mv.role == "api" else transition * 0.2 * table.transition_cap_pct
+            share = 1.0 if mv.role == "api" else FILLERS_FOLLOW
+            extra = transition * share * table.transition_cap_pct
             found[mv.name] = room.pat * ((mv.trim_cap_pct or 0.0) + extra)
     return found
 

@@ -1,4 +1,4 @@
-"""line file -> controller bundle: the line's control problem as serialised CasADi functions, card and golden vectors."""
+"""line file -> controller bundle: its control problem as serialised CasADi functions, card and golden vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the real-time path runs: a problem's card and kernels (made by `control.compile`, loaded by `control.bundle`)."""
+"""What the real-time path runs: a problem's card and kernels (from `control.compile` or `control.bundle`)."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Optimality:
 
 
 def optimality(program: Program, z: FloatArray, multipliers: FloatArray) -> Optimality:
-    """The KKT residual of (z, multipliers), from the program alone (Nocedal and Wright, Numerical Optimization, ch. 12)."""
+    """The KKT residual of (z, multipliers) from the program alone (Nocedal, Wright: Numerical Optimization, ch. 12)."""
     if not (np.all(np.isfinite(z)) and np.all(np.isfinite(multipliers))):
         return Optimality.none()
     n = len(z)

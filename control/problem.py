@@ -5,7 +5,7 @@ do-mpc with IPOPT) both read. Over a horizon of N steps it is
 
     minimise   sum_{k=0}^{N-1} [ sum_i w_i r_i(x_k, u_k, p_k)^2  +  sum_l weight_l max(0, violation_l(x_k, u_k, p_k)) ]
                + sum_i w_i r_i(x_N, p_N)^2  (terminal)  +  sum_k sum_j move_weight_j (u_jk - u_j,k-1)^2
-    subject to x_{k+1} = F(x_k, u_k, p_k),  low <= u_k <= high,  |u_k - u_{k-1}| <= rate_per_s * step_s  (first move too)
+    subject to x_{k+1} = F(x_k, u_k, p_k),  low <= u_k <= high,  |u_k - u_{k-1}| <= rate_per_s * step_s  (the first too)
 
 so the only hard constraints are those on inputs, and it always has a solution.
 """
@@ -47,7 +47,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Problem:
-    """An optimal control problem on a set-up `do_mpc.model.Model` (continuous or discrete, SX or MX, with or without z).
+    """An optimal control problem on a set-up `do_mpc.model.Model` (continuous or discrete, SX or MX, z or none).
 
     Names are the model's own: of states, inputs or expressions (`set_expression`); a vector's entries share what is
     given for its name. residuals, terminal: name -> weight w of w * value^2 (terminal ones may not depend on inputs);
@@ -85,7 +85,7 @@ class Problem:
 
 
 def blocks_for(steps: int) -> tuple[int, ...]:
-    """Move blocks that cost about a per cent against none: single steps first, then growing (measured in `make bench`)."""
+    """Move blocks that cost about a per cent against none: single steps first, then growing (see `make bench`)."""
     count = min(steps, 16 if steps <= 60 else 28)
     lengths = [1] * count
     rest = steps - count

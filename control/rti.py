@@ -23,7 +23,6 @@ from control.qp import Program, Solution, solve
 from soft_sensors.signals import FloatArray
 
 ROUNDS = 3  # QPs a step at most: the first, and two with limits that the one before ran into
-NEAR = 0.0  # a limit is put into the first QP when the plan runs into it
 PROXIMAL = 1e-9  # of the Hessian's mean diagonal: makes an input that costs nothing stay where it is
 
 
@@ -73,7 +72,7 @@ class Multiplier:
 
 @dataclass(frozen=True)
 class Move:
-    """The outcome of one step: the plan, its cost by the linearised model, multipliers, and how good the QP's answer is.
+    """The outcome of one step: the plan, its cost by the linearised model, multipliers, the QP's optimality.
 
     violated: soft limits that the plan violates, by name, with the largest violation; status "ok" or what failed.
     """
@@ -245,9 +244,8 @@ class Rti:
     ) -> set[tuple[int, int, int]]:
         """Limits that are run into after a step z: (checkpoint, limit, side)."""
         value = at + limits @ z
-        over = value > bounds.limit_high + NEAR
-        under = value < bounds.limit_low - NEAR
-        return {(int(k), int(i), 1) for k, i in np.argwhere(over)} | {(int(k), int(i), -1) for k, i in np.argwhere(under)}
+        sides = ((1, value > bounds.limit_high), (-1, value < bounds.limit_low))
+        return {(int(k), int(i), side) for side, hit in sides for k, i in np.argwhere(hit)}
 
     def _program(
         self, H: FloatArray, f: FloatArray, low: FloatArray, high: FloatArray, rows: FloatArray, row_low: FloatArray,
@@ -288,7 +286,8 @@ class Rti:
                 found.append(Multiplier(hit, side, int(self._starts[block]), abs(value) / self._scale[i]))
             elif i >= n and i - n < len(row_of):
                 row = int(row_of[i - n])
-                found.append(Multiplier(f"{card.inputs[row % n_u]} rate", side, int(self._starts[row // n_u]), abs(value)))
+                hit = f"{card.inputs[row % n_u]} rate"
+                found.append(Multiplier(hit, side, int(self._starts[row // n_u]), abs(value)))
             elif i >= n:
                 k, limit, which = soft[i - n - len(row_of)] if slacks else (0, 0, 1)
                 where = "high" if which > 0 else "low"

@@ -157,19 +157,49 @@ class AuthoritySettings(Table):
 
 
 class PidSettings(Table):
-    """PI on the NIR estimate, trimming the API ratio; SIMC rules (Skogestad 2003) give the defaults."""
+    """PI on the filtered NIR estimate, trimming the API ratio; SIMC rules (Skogestad 2003) give the defaults.
 
-    gain: Positive = 0.25
-    integral_s: Positive = 130.0
+    Reference line at 20 kg/h (`control.decide.delay.way`): K = 1, theta = 158 s, tau = 86 s, and the filter's 60 s
+    count as dead time: theta = 218 s. With tau_c = theta: gain = tau / (K (tau_c + theta)) = 0.197, integral time
+    min(tau, 4 (tau_c + theta)) = 86 s.
+    """
+
+    gain: Positive = 0.197
+    integral_s: Positive = 86.0
+    filter_s: Positive = 60.0
+
+
+class SmithSettings(Table):
+    """Filtered Smith predictor: time constant of its loop without dead time, and of the disturbance's filter."""
+
+    closed_loop_s: Positive = 120.0
+    filter_s: Positive = 60.0
+
+
+class HybridSettings(Table):
+    """Linear MPC over the feeders' PID loops: where its model was identified, and weights as 'one sigma is worth one'.
+
+    All in shares of target or ratio: api_rel, throughput_rel of the outputs, split_rel of fillers and lubricant against
+    each other, move_rel of a move of a setpoint; filter_s: of the output disturbance.
+    """
+
+    throughput_kg_h: Positive = 20.0
+    api_rel: Positive = 0.01
+    throughput_rel: Positive = 0.005
+    split_rel: Positive = 0.002
+    move_rel: Positive = 0.002
+    filter_s: Positive = 60.0
 
 
 class ControllerSettings(Table):
     """Which controller runs, where its bundle is, and its tuning."""
 
-    name: Literal["ratio", "pid", "mpc"]
+    name: Literal["ratio", "pid", "smith", "hybrid", "mpc"]
     bundle: Path
     mpc: MpcSettings = MpcSettings()
     pid: PidSettings = PidSettings()
+    smith: SmithSettings = SmithSettings()
+    hybrid: HybridSettings = HybridSettings()
 
 
 class ControlSettings(Table):

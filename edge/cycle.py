@@ -177,7 +177,7 @@ async def cycle(
 
 
 def prepare(line: Line, loop: Loop) -> Loop:
-    """The next cycle's work that needs no look at the line, done while it is waited for; changes no thought by a bit."""
+    """The next cycle's work that needs no look at the line, done while waiting; changes no thought by a bit."""
     if line.control is None:
         return loop
     return replace(loop, controller=line.control.controller.prepare(loop.controller))

@@ -59,7 +59,7 @@ def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, ai
     given = authority(settings.authority, _evidence(line, now, sensed, sample, aim))
     left_s = _transition_s(settings, aim) - (scan.time_s - now.changed_s)
     room = caps(settings, given, 1.0 if ours and left_s > 0 else 0.0)
-    if cross is not None and cross.starving:
+    if cross is not None and cross.wild:
         room = {name: 0.0 if name != settings.named("force") else cap for name, cap in room.items()}
     asked = {n: _flow_asked(inforce[n], factors.get(n, 1.0), ratio[n]) for n in ratio}
     nir = sensed.estimate

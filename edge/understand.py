@@ -6,7 +6,7 @@ import math
 
 from control.guard import Permission
 from control.settings import ControlSettings
-from control.signals import Envelope, Estimate, FeederReading, Quality, Reading, Target
+from control.signals import Envelope, FeederReading, Quality, Reading, Target
 from edge.signals import Acted, Link, Scan
 
 RECIPE = ("Recipe.ApiPct", "Recipe.ThroughputKgH", "Recipe.TabletWeightMg")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from control.bundle import ControllerBundle
+from control.decide.hybrid import Hybrid
 from control.decide.mpc import Mpc
 from control.decide.pid import Pid
 from control.decide.ratio import Ratio
+from control.decide.smith import Smith
 from control.settings import ControlSettings
 from control.signals import Decision, Situation
 
@@ -31,5 +33,9 @@ def controller(settings: ControlSettings, bundle: ControllerBundle) -> Controlle
             return Ratio(settings)
         case "pid":
             return Pid(settings)
+        case "smith":
+            return Smith(settings)
+        case "hybrid":
+            return Hybrid(settings)
         case "mpc":
             return Mpc(settings, bundle)

@@ -1,4 +1,4 @@
-"""plan -> explained decision: what drives it, what limits it and at what cost, what happens without it, how sure it is."""
+"""plan -> explained decision: what drives it, what limits it and what that costs, what else would happen, how sure."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from control.rti import Bounds, Move, Plan, Rti
 from control.settings import ControlSettings
 from control.signals import Decision, FloatArray, Quality, Situation
 
+SAME = 1e-9  # relative: a setpoint read back is the one that was planned
 # What a solver may raise on numbers it cannot take; anything else is a bug and stops the process.
 SOLVER_ERRORS = (ArithmeticError, RuntimeError, ValueError, np.linalg.LinAlgError)
 
@@ -41,7 +42,7 @@ class Mpc:
         before = np.array([situation.working[n] for n in self.bundle.inputs]) / factors(self.bundle, situation)
         if not np.all(np.isfinite(before)):
             return self._ladder.step_down(situation, replace(memory, plan=None), None, "a setpoint in force is unknown")
-        bounds = room(self.settings, self.bundle, situation)
+        bounds = room(self.bundle, situation)
         if memory.rest > 0:
             rested = replace(memory, rest=memory.rest - 1)
             return self._ladder.step_down(situation, rested, bounds, "the last move came too late")
@@ -67,13 +68,15 @@ class Mpc:
         """The memory with the next cycle's linearisation done, for the setpoints and target that are expected then."""
         if memory is None or memory.plan is None or memory.P is None or memory.prepared is not None or memory.age:
             return memory
-        return replace(memory, prepared=self._rti.prepare(self._rti.shifted(memory.plan, memory.P), memory.P))
+        later = np.hstack([memory.P[:, 1:], memory.P[:, -1:]])
+        return replace(memory, prepared=self._rti.prepare(self._rti.shifted(memory.plan, memory.P), later), P=later)
 
     def _move(self, memory: MpcMemory, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds) -> Move:
         if memory.plan is None:
             prepared = self._rti.prepare(self._rti.start(x0, before, P), P)
         else:
             off = before - memory.plan.U[:, memory.age]
+            off[np.abs(off) <= SAME * (1 + np.abs(before))] = 0.0
             expected = memory.age == 0 and memory.P is not None and np.array_equal(P, memory.P)
             if expected and memory.prepared is not None and not off.any():
                 prepared = memory.prepared

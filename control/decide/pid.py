@@ -2,55 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from control.decide.delay import OnTheWay, arrived, feed, steady, way
+from control.decide.trim import cap_of, reference_kg_h, trimmed, worked_with
 from control.settings import ControlSettings
 from control.signals import Decision, Quality, Situation
 
 
 @dataclass(frozen=True)
 class PidMemory:
-    """What the next step needs: the last error (fraction of target) and the untrimmed API setpoint of then."""
+    """What the next step needs: the last error (fraction of target), the filtered estimate (% w/w, None before the
+    first), the untrimmed API setpoint of then, and the targets on their way to the probe."""
 
     error: float
+    seen_pct: float | None
     reference_kg_h: float
+    targets: OnTheWay
 
 
 @dataclass(frozen=True)
 class Pid:
-    """PI trim of the API ratio from the NIR estimate; fillers follow so that the throughput stays.
+    """PI trim of the API ratio from the filtered NIR estimate; fillers follow so that the throughput stays.
 
-    Velocity form: trim += Kp (e - e_last + e dt / Ti), e = (target - estimate) / target. The trim starts from the one
-    that the PLC works with, so taking over is bumpless and nothing winds up; no move on a bad estimate.
+    Velocity form: trim += Kp (e - e_last + e dt / Ti). The error is taken against the target as it arrives at the
+    probe, for the ratio has already been changed when the target was. The trim starts from the one that the PLC works
+    with, so taking over is bumpless and nothing winds up; no move on a bad estimate.
     """
 
     settings: ControlSettings
 
     def decide(self, situation: Situation, memory: PidMemory | None) -> tuple[Decision, PidMemory]:
-        """One PI step; the memory is the last error and reference."""
-        tuning, api = self.settings.controller.pid, self.settings.named("api")
-        cap = situation.caps_pct.get(api, 0.0) / 100
-        reference = situation.ratio[api] * situation.refill_factor.get(api, 1.0)
-        before = reference if memory is None else memory.reference_kg_h
-        trim = max(-cap, min(cap, situation.working[api] / before - 1))
+        """One PI step; the memory is the last error, filtered estimate, reference and targets."""
+        tuning, cycle_s, target = self.settings.controller.pid, situation.cycle_s, situation.target
+        reference = reference_kg_h(self.settings, situation)
+        before = memory or PidMemory(0.0, None, reference, steady(target.api_pct))
+        passed = way(self.settings.plant, target.throughput_kg_h)
+        targets = feed(before.targets, target.api_pct, passed, cycle_s)
+        trim = worked_with(self.settings, situation, before.reference_kg_h)
         estimate = situation.estimate
         if estimate is None or estimate.quality is Quality.BAD:
-            error, saw = (0.0 if memory is None else memory.error), "no usable NIR estimate: trim held"
+            error, seen, saw = before.error, before.seen_pct, "no usable NIR estimate: trim held"
         else:
-            error = (situation.target.api_pct - estimate.value) / situation.target.api_pct
-            last = error if memory is None else memory.error
-            trim += tuning.gain * (error - last + error * situation.cycle_s / tuning.integral_s)
-            saw = f"NIR {100 * estimate.value / situation.target.api_pct:.1f} % of target"
+            fresh = 1 - math.exp(-cycle_s / tuning.filter_s)
+            seen = estimate.value if before.seen_pct is None else before.seen_pct
+            seen += fresh * (estimate.value - seen)
+            due_pct = arrived(targets, passed, cycle_s)
+            error = (due_pct - seen) / due_pct
+            last = error if before.seen_pct is None else before.error
+            trim += tuning.gain * (error - last + error * cycle_s / tuning.integral_s)
+            saw = f"NIR {100 * seen / due_pct:.1f} % of target"
+        cap = cap_of(self.settings, situation)
         trim = max(-cap, min(cap, trim))
-        setpoints = dict(situation.ratio)
-        setpoints[api] = situation.ratio[api] * (1 + trim)
-        rest = sum(situation.ratio[n] for n in self.settings.recipe.filler_split)
-        for name in self.settings.recipe.filler_split:
-            setpoints[name] -= situation.ratio[api] * trim * situation.ratio[name] / rest
-        wanted = {n: v * situation.refill_factor.get(n, 1.0) for n, v in setpoints.items()}
-        reason = f"{saw}; API trim {100 * trim:+.2f} % of ratio (cap {100 * cap:.0f} %)"
-        decision = Decision("pid", wanted, reason[:140], "ok", situation.cycle_s, {}, {"trim_pct": 100 * trim})
-        return decision, PidMemory(error, reference)
+        return trimmed(self.settings, situation, "pid", trim, saw), PidMemory(error, seen, reference, targets)
 
     def prepare(self, memory: PidMemory | None) -> PidMemory | None:
         """Nothing to prepare."""

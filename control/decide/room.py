@@ -6,7 +6,6 @@ import numpy as np
 
 from control.bundle import ControllerBundle
 from control.rti import Bounds
-from control.settings import ControlSettings
 from control.signals import FloatArray, Situation
 
 BACK_OFF_SIGMAS = 1.645  # one-sided 95 %
@@ -18,7 +17,7 @@ def factors(bundle: ControllerBundle, situation: Situation) -> FloatArray:
     return np.array([situation.refill_factor.get(name, 1.0) for name in bundle.inputs])
 
 
-def room(settings: ControlSettings, bundle: ControllerBundle, situation: Situation) -> Bounds:
+def room(bundle: ControllerBundle, situation: Situation) -> Bounds:
     """Limits, rates and caps of every input, and the soft limits backed off by how unsure the belief is.
 
     A setpoint outside its room (a new target, a tightened limit) may come back no faster than its rate.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_solve_banded, cholesky_banded
+from scipy.linalg.lapack import dpbtrf, dpbtrs, dtrtri
 
 from soft_sensors.signals import FloatArray
 
@@ -18,25 +18,26 @@ def factor_of(diagonal: FloatArray, below: FloatArray) -> FloatArray:
     flat = np.zeros(blocks * n * 2 * n)
     size = flat.itemsize
     strides = (2 * n * n * size, size, (2 * n - 1) * size)
-    np.lib.stride_tricks.as_strided(flat, (blocks, n, n), strides)[:] = np.tril(diagonal)
+    np.ndarray((blocks, n, n), float, flat.data, 0, strides)[:] = diagonal * np.tri(n)
     if len(below):
-        np.lib.stride_tricks.as_strided(flat[n:], (blocks - 1, n, n), strides)[:] = below
-    factor: FloatArray = cholesky_banded(
-        flat.reshape((2 * n, blocks * n), order="F"), lower=True, overwrite_ab=True, check_finite=False
-    )
-    return factor
+        np.ndarray((blocks - 1, n, n), float, flat.data, n * size, strides)[:] = below
+    # LAPACK itself: what scipy wraps round it takes as long as the factorisation.
+    factor, failed = dpbtrf(flat.reshape((2 * n, blocks * n), order="F"), lower=1, overwrite_ab=1)
+    if failed:
+        raise np.linalg.LinAlgError(f"the leading minor {failed} is not positive definite")
+    return np.asarray(factor)
 
 
 def step_of(factor: FloatArray, gradient: FloatArray) -> FloatArray:
     """The Gauss-Newton step [n, K+1] for a gradient [n, K+1]."""
-    step = cho_solve_banded((factor, True), -gradient.T.ravel(), check_finite=False)
+    step, _ = dpbtrs(factor, -gradient.ravel(order="F"), lower=1, overwrite_b=1)
     return np.asarray(step).reshape(gradient.shape[1], gradient.shape[0]).T
 
 
 def newest_covariance(factor: FloatArray, n: int) -> FloatArray:
     """Inverse of the last Schur complement: the covariance of the newest state, all else marginalised."""
-    L = np.zeros((n, n))
-    for j in range(n):
-        L[j:, j] = factor[: n - j, factor.shape[1] - n + j]
-    inverse = np.linalg.inv(L)
-    return inverse.T @ inverse
+    flat = factor.ravel(order="F")[(factor.shape[1] - n) * 2 * n :]
+    size = flat.itemsize
+    L = np.ndarray((n, n), float, flat.data, 0, (size, (2 * n - 1) * size)) * np.tri(n)
+    inverse, _ = dtrtri(L, lower=1)
+    return np.asarray(inverse.T @ inverse)

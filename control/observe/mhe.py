@@ -124,15 +124,12 @@ def advance(
 
     A failed sample (status) leaves the window as it was: go on from it, or begin anew. Never raises on bad numbers.
     """
-    grown = replace(
-        window,
-        X=np.hstack([window.X, window.X[:, -1:]]),
-        U=np.hstack([window.U, _column(u)]),
-        P=np.hstack([window.P, _column(p)]),
-        Q=np.hstack([window.Q, _column(sigma) ** 2]),
-        Y=np.hstack([window.Y, np.zeros((len(estimator.measurements), 1))]),
-        V=np.hstack([window.V, np.full((len(estimator.measurements), 1), np.inf)]),
-    )
+    missing = np.zeros((len(estimator.measurements), 1))
+    grown = Window(
+        _and(window.X, window.X[:, -1:]), _and(window.U, _column(u)), _and(window.P, _column(p)),
+        _and(window.Q, _column(sigma) ** 2), _and(window.Y, missing), _and(window.V, missing + np.inf),
+        window.prior_mean, window.prior_cov, window.cov,
+    )  # fmt: skip
     F, A = estimator.predict(grown.X[:, :-1], grown.U[:, 1:], grown.P[:, 1:])
     grown.X[:, -1] = np.clip(F[:, -1], estimator.low, estimator.high)
     spread = A[-1] @ window.cov @ A[-1].T + np.diag(grown.Q[:, -1])
@@ -192,7 +189,7 @@ def _linear(
     if spread is not None:
         # A new value may be far from a prediction that is itself uncertain: that is no gross error.
         variances = window.V.copy()
-        variances[:, -1] += np.einsum("ij,jk,ik->i", C[-1], spread, C[-1])
+        variances[:, -1] += np.sum((C[-1] @ spread) * C[-1], axis=1)
     weights = estimator.loss(residuals / np.sqrt(variances))
     return Linear(A, F - window.X[:, 1:], C, residuals, weights / window.V)
 
@@ -200,28 +197,28 @@ def _linear(
 def _fit(
     estimator: Estimator, window: Window, along: Linear, spread: FloatArray
 ) -> tuple[dict[str, float], dict[str, float]]:
-    innovations, weights = {}, {}
-    for i in np.flatnonzero(np.isfinite(window.V[:, -1])):
-        name, row = estimator.measurements[i], along.C[-1][i]
-        innovations[name] = float(along.residuals[i, -1] / np.sqrt(window.V[i, -1] + row @ spread @ row))
-        weights[name] = float(along.precisions[i, -1] * window.V[i, -1])
-    return innovations, weights
+    there = np.flatnonzero(np.isfinite(window.V[:, -1]))
+    C, V = along.C[-1][there], window.V[there, -1]
+    spreads = np.sqrt(V + np.sum((C @ spread) * C, axis=1))
+    names = [estimator.measurements[i] for i in there]
+    innovations = (along.residuals[there, -1] / spreads).tolist()
+    weights = (along.precisions[there, -1] * V).tolist()
+    return dict(zip(names, innovations, strict=True)), dict(zip(names, weights, strict=True))
 
 
 def _slide(window: Window, along: Linear) -> tuple[Window, Linear]:
     """Forget the oldest node: its prior and its measurements, by a Kalman step, become the prior of the next."""
-    A, C, away = along.A[0], along.C[0], window.prior_mean - window.X[:, 0]
-    mean, cov = away, window.prior_cov
-    for i in np.flatnonzero(along.precisions[:, 0]):
-        gain = cov @ C[i]
-        variance = C[i] @ gain + 1.0 / along.precisions[i, 0]
-        mean = mean + gain * ((along.residuals[i, 0] - C[i] @ mean) / variance)
-        cov = cov - np.outer(gain, gain) / variance
+    A, away, P = along.A[0], window.prior_mean - window.X[:, 0], window.prior_cov
+    there = np.flatnonzero(along.precisions[:, 0])
+    C, innovation = along.C[0][there], along.residuals[there, 0]
+    PC = P @ C.T
+    spread = C @ PC + np.diag(1.0 / along.precisions[there, 0])
+    gain = np.linalg.solve(spread, PC.T).T
+    mean, cov = away + gain @ (innovation - C @ away), P - gain @ PC.T
     ahead = A @ cov @ A.T + np.diag(window.Q[:, 1])
-    later = replace(
-        window, X=window.X[:, 1:], U=window.U[:, 1:], P=window.P[:, 1:], Q=window.Q[:, 1:], Y=window.Y[:, 1:],
-        V=window.V[:, 1:], prior_mean=window.X[:, 1] + along.gaps[:, 0] + A @ mean, prior_cov=0.5 * (ahead + ahead.T),
-    )  # fmt: skip
+    parts = (window.X, window.U, window.P, window.Q, window.Y, window.V)
+    forward = window.X[:, 1] + along.gaps[:, 0] + A @ mean
+    later = Window(*(part[:, 1:] for part in parts), forward, 0.5 * (ahead + ahead.T), window.cov)
     rest = Linear(along.A[1:], along.gaps[:, 1:], along.C[1:], along.residuals[:, 1:], along.precisions[:, 1:])
     return later, rest
 
@@ -232,8 +229,6 @@ def _solve(
     """One Gauss-Newton step: the states within bounds and the covariance of the newest; text where there is none."""
     try:
         diagonal, below, gradient = _normal_equations(window, along)
-        if not all(np.all(np.isfinite(part)) for part in (diagonal, below, gradient)):
-            return "the model or what it was given is not finite"
         factor = factor_of(diagonal, below)
         dX = step_of(factor, gradient)
         cov = newest_covariance(factor, len(window.prior_mean))
@@ -245,35 +240,40 @@ def _solve(
             np.einsum("kii->ki", diagonal)[:] += heavy.T
             dX = step_of(factor_of(diagonal, below), gradient - heavy * (goal - window.X))
     except np.linalg.LinAlgError:
-        return "the normal equations have no factor"
-    return np.clip(window.X + dX, estimator.low[:, None], estimator.high[:, None]), cov
+        return "the normal equations have no factor: the model, or what it was given, is not finite or is singular"
+    X = np.clip(window.X + dX, estimator.low[:, None], estimator.high[:, None])
+    if not (np.all(np.isfinite(dX)) and np.all(np.isfinite(cov))):
+        return "the model, or what it was given, is not finite"
+    return X, cov
 
 
 def _normal_equations(window: Window, along: Linear) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Diagonal blocks [K+1, n, n], blocks below them [K, n, n] and the gradient [n, K+1]."""
-    n = len(window.prior_mean)
+    """Diagonal blocks [K+1, n, n], blocks below them [K, n, n] and the gradient [n, K+1].
+
+    Each node's rows, weighed, with what they miss as last column: their one product holds block and gradient.
+    """
+    (n, nodes), n_y = window.X.shape, len(window.Y)
+    rows = np.zeros((nodes, n_y + n, n + 1))
+    root, inverse = np.sqrt(along.precisions.T), 1.0 / window.Q[:, 1:].T
+    rows[:, :n_y, :n] = along.C * root[:, :, None]
+    rows[:, :n_y, n] = -along.residuals.T * root
+    spread = np.sqrt(inverse)
+    rows[:-1, n_y:, :n] = along.A * spread[:, :, None]
+    rows[:-1, n_y:, n] = along.gaps.T * spread
+    products = np.matmul(rows.transpose(0, 2, 1), rows)
+    diagonal, gradient = products[:, :n, :n], products[:, :n, n].T
     prior = np.linalg.inv(window.prior_cov)
-    weighed = along.C * along.precisions.T[:, :, None]
-    diagonal = np.matmul(along.C.transpose(0, 2, 1), weighed)
-    gradient = -np.einsum("kij,ik->jk", weighed, along.residuals)
     diagonal[0] += prior
     gradient[:, 0] += prior @ (window.X[:, 0] - window.prior_mean)
-    if not len(along.A):
-        return diagonal, np.zeros((0, n, n)), gradient
-    precise = 1.0 / window.Q[:, 1:].T
-    carried = along.A * precise[:, :, None]
-    diagonal[:-1] += np.matmul(along.A.transpose(0, 2, 1), carried)
-    np.einsum("kii->ki", diagonal)[1:] += precise
-    pull = precise.T * along.gaps
-    gradient[:, :-1] += np.einsum("kij,ik->jk", along.A, pull)
-    gradient[:, 1:] -= pull
-    return diagonal, -carried, gradient
+    np.einsum("kii->ki", diagonal)[1:] += inverse
+    gradient[:, 1:] -= along.gaps * inverse.T
+    return diagonal, along.A * -inverse[:, :, None], gradient
 
 
 def _stiff(estimator: Estimator, X: FloatArray, held: tuple[int, ...]) -> FloatArray:
     """1 where a state has to be kept where it is, or at the bound that it would leave."""
     inside = np.clip(X, estimator.low[:, None], estimator.high[:, None])
-    outside: FloatArray = np.where(inside == X, 0.0, 1.0)
+    outside: FloatArray = (inside != X).astype(float)
     outside[list(held)] = 1.0
     return outside
 
@@ -292,6 +292,10 @@ def _with(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[W
             Y[value.index, at] = (Y[value.index, at] * before + value.value * new) / (before + new)
             V[value.index, at] = 1.0 / (before + new)
     return replace(window, Y=Y, V=V), tuple(notes)
+
+
+def _and(columns: FloatArray, last: FloatArray) -> FloatArray:
+    return np.concatenate((columns, last), axis=1)
 
 
 def _column(values: FloatArray) -> FloatArray:
