@@ -13,49 +13,45 @@ from control.signals import Decision, Quality, Situation
 
 @dataclass(frozen=True)
 class PidMemory:
-    """What the next step needs: the last error (fraction of target), the filtered estimate (% w/w, None before the
-    first), the untrimmed API setpoint of then, and the targets on their way to the probe."""
+    """What the next step needs: the filtered error (share of target, None before the first estimate), the untrimmed API
+    setpoint of then, and the targets on their way to the probe."""
 
-    error: float
-    seen_pct: float | None
+    error: float | None
     reference_kg_h: float
     targets: OnTheWay
 
 
 @dataclass(frozen=True)
 class Pid:
-    """PI trim of the API ratio from the filtered NIR estimate; fillers follow so that the throughput stays.
+    """PI trim of the API ratio from the NIR estimate; fillers follow so that the throughput stays.
 
-    Velocity form: trim += Kp (e - e_last + e dt / Ti). The error is taken against the target as it arrives at the
-    probe, for the ratio has already been changed when the target was. The trim starts from the one that the PLC works
-    with, so taking over is bumpless and nothing winds up; no move on a bad estimate.
+    Velocity form: trim += Kp (e - e_last + e dt / Ti) on the filtered error. It is taken against the target as it
+    arrives at the probe, for the ratio has already been changed when the target was. The trim starts from the one that
+    the PLC works with, so taking over is bumpless and nothing winds up; no move on a bad estimate.
     """
 
     settings: ControlSettings
 
     def decide(self, situation: Situation, memory: PidMemory | None) -> tuple[Decision, PidMemory]:
-        """One PI step; the memory is the last error, filtered estimate, reference and targets."""
+        """One PI step; the memory is the last error, reference and targets."""
         tuning, cycle_s, target = self.settings.controller.pid, situation.cycle_s, situation.target
         reference = reference_kg_h(self.settings, situation)
-        before = memory or PidMemory(0.0, None, reference, steady(target.api_pct))
+        before = memory or PidMemory(None, reference, steady(target.api_pct))
         passed = way(self.settings.plant, target.throughput_kg_h)
         targets = feed(before.targets, target.api_pct, passed, cycle_s)
         trim = worked_with(self.settings, situation, before.reference_kg_h)
         estimate = situation.estimate
         if estimate is None or estimate.quality is Quality.BAD:
-            error, seen, saw = before.error, before.seen_pct, "no usable NIR estimate: trim held"
+            error, saw = before.error, "no usable NIR estimate: trim held"
         else:
-            fresh = 1 - math.exp(-cycle_s / tuning.filter_s)
-            seen = estimate.value if before.seen_pct is None else before.seen_pct
-            seen += fresh * (estimate.value - seen)
-            due_pct = arrived(targets, passed, cycle_s)
-            error = (due_pct - seen) / due_pct
-            last = error if before.seen_pct is None else before.error
+            seen = 1 - estimate.value / arrived(targets, passed, cycle_s)
+            last = seen if before.error is None else before.error
+            error = last + (1 - math.exp(-cycle_s / tuning.filter_s)) * (seen - last)
             trim += tuning.gain * (error - last + error * cycle_s / tuning.integral_s)
-            saw = f"NIR {100 * seen / due_pct:.1f} % of target"
+            saw = f"NIR {100 * (1 - error):.1f} % of target"
         cap = cap_of(self.settings, situation)
         trim = max(-cap, min(cap, trim))
-        return trimmed(self.settings, situation, "pid", trim, saw), PidMemory(error, seen, reference, targets)
+        return trimmed(self.settings, situation, "pid", trim, saw), PidMemory(error, reference, targets)
 
     def prepare(self, memory: PidMemory | None) -> PidMemory | None:
         """Nothing to prepare."""

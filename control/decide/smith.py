@@ -1,0 +1,65 @@
+"""DECIDE, with a Smith predictor: PI on what the model says the line will show once its dead time is over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from control.decide.delay import OnTheWay, arrived, feed, steady, way
+from control.decide.trim import cap_of, reference_kg_h, trimmed, worked_with
+from control.settings import ControlSettings
+from control.signals import Decision, Quality, Situation
+
+
+@dataclass(frozen=True)
+class SmithMemory:
+    """What the next step needs, as shares of target where not said: error of then, filtered disturbance, the untrimmed
+    API setpoint (kg/h), and what is on its way to the probe: targets (% w/w) and trims."""
+
+    error: float
+    disturbance: float
+    reference_kg_h: float
+    targets: OnTheWay
+    trims: OnTheWay
+
+
+@dataclass(frozen=True)
+class Smith:
+    """Filtered Smith predictor (Smith 1957; Normey-Rico and Camacho 2007, ch. 6) round a PI trim of the API ratio.
+
+    The model (dead time and lag of the residence time, gain 1) is fed with the trim that the PLC works with. What the
+    filtered estimate shows beyond the model's delayed output is the disturbance; the PI acts on the undelayed output
+    plus that disturbance. No dead time is left in its loop, so SIMC (Skogestad 2003) gives Kc = tau / tau_c and
+    Ti = min(tau, 4 tau_c). No move on a bad estimate.
+    """
+
+    settings: ControlSettings
+
+    def decide(self, situation: Situation, memory: SmithMemory | None) -> tuple[Decision, SmithMemory]:
+        """One step of predictor and PI."""
+        tuning, cycle_s, target = self.settings.controller.smith, situation.cycle_s, situation.target
+        reference = reference_kg_h(self.settings, situation)
+        passed = way(self.settings.plant, target.throughput_kg_h)
+        before = memory or SmithMemory(0.0, 0.0, reference, steady(target.api_pct), steady(0.0))
+        trim = worked_with(self.settings, situation, before.reference_kg_h)
+        targets = feed(before.targets, target.api_pct, passed, cycle_s)
+        trims = feed(before.trims, trim, passed, cycle_s)
+        error, disturbance, estimate = before.error, before.disturbance, situation.estimate
+        if estimate is None or estimate.quality is Quality.BAD:
+            saw = "no usable NIR estimate: trim held"
+        else:
+            gap = estimate.value / arrived(targets, passed, cycle_s) - 1 - arrived(trims, passed, cycle_s)
+            disturbance += (1 - math.exp(-cycle_s / tuning.filter_s)) * (gap - disturbance)
+            error = -(trims.past[0] + disturbance)
+            gain = passed.lag_s / tuning.closed_loop_s
+            integral_s = min(passed.lag_s, 4 * tuning.closed_loop_s)
+            trim += gain * (error - before.error + error * cycle_s / integral_s)
+            saw = f"NIR {100 * disturbance:+.1f} % beyond prediction"
+        cap = cap_of(self.settings, situation)
+        trim = max(-cap, min(cap, trim))
+        now = SmithMemory(error, disturbance, reference, targets, trims)
+        return trimmed(self.settings, situation, "smith", trim, saw), now
+
+    def prepare(self, memory: SmithMemory | None) -> SmithMemory | None:
+        """Nothing to prepare."""
+        return memory

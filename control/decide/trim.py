@@ -1,0 +1,36 @@
+"""API trim <-> setpoints: the one handle of the classical controllers; fillers give way so that throughput stays."""
+
+from __future__ import annotations
+
+from control.settings import ControlSettings
+from control.signals import Decision, Situation
+
+
+def cap_of(settings: ControlSettings, situation: Situation) -> float:
+    """How far the API may be trimmed from its ratio now, as a share of it."""
+    return situation.caps_pct.get(settings.named("api"), 0.0) / 100
+
+
+def reference_kg_h(settings: ControlSettings, situation: Situation) -> float:
+    """The untrimmed API setpoint as it goes over the wire."""
+    api = settings.named("api")
+    return situation.ratio[api] * situation.refill_factor.get(api, 1.0)
+
+
+def worked_with(settings: ControlSettings, situation: Situation, reference: float) -> float:
+    """The trim that the PLC works with, a share inside the cap; reference: the untrimmed setpoint of then, kg/h."""
+    cap = cap_of(settings, situation)
+    return max(-cap, min(cap, situation.working[settings.named("api")] / reference - 1))
+
+
+def trimmed(settings: ControlSettings, situation: Situation, name: str, trim: float, saw: str) -> Decision:
+    """The decision of controller `name` to trim the API by a share of its ratio, the fillers giving way."""
+    api, cap = settings.named("api"), cap_of(settings, situation)
+    setpoints = dict(situation.ratio)
+    setpoints[api] = situation.ratio[api] * (1 + trim)
+    rest = sum(situation.ratio[n] for n in settings.recipe.filler_split)
+    for filler in settings.recipe.filler_split:
+        setpoints[filler] -= situation.ratio[api] * trim * situation.ratio[filler] / rest
+    wanted = {n: v * situation.refill_factor.get(n, 1.0) for n, v in setpoints.items()}
+    reason = f"{saw}; API trim {100 * trim:+.2f} % of ratio (cap {100 * cap:.0f} %)"
+    return Decision(name, wanted, reason[:140], "ok", situation.cycle_s, {}, {"trim_pct": 100 * trim})
