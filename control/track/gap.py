@@ -21,6 +21,9 @@ LEVEL, SLOPE, BIAS = 0, 1, 2
 SWING_S = 15.0  # a change that the CUSUM finds has been going on for about so long
 CLIP_SIGMAS = 3.0
 NIR = np.array([1.0, 0.0, 1.0])
+# A walk of the bias that leaves the reading as it is: a change that the NIR shows is the product's until the laboratory
+# says otherwise, but how far the bias may have gone meanwhile is in the interval.
+EITHER = np.array([1.0, 0.0, -1.0])
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class NirSeen:
 class Gap:
     """Gap, its slope (1/s) and the NIR's bias, % w/w, with covariance; slow_pct: the gap's mean of some minutes.
 
-    said: what was held to be at the probe, newest last (time_s, % w/w), so that a late laboratory value meets it.
+    settled: what was in the line at the start has left; said: what was held to be at the probe, newest last
+    (time_s, % w/w), so that a late laboratory value meets it.
     """
 
     time_s: float
@@ -46,6 +50,7 @@ class Gap:
     cusum: tuple[float, float] = (0.0, 0.0)
     nir_time_s: float = -math.inf
     lab_counter: int = 0
+    settled: bool = False
     said: tuple[tuple[float, float], ...] = ()
 
     @property
@@ -72,11 +77,15 @@ def begin(time_s: float, noise: ObserverSettings, target_pct: float) -> Gap:
 
 @dataclass(frozen=True)
 class Fed:
-    """What the feeders say is at the probe: % w/w, how far it moves for a hold-up one sigma off, residence in s."""
+    """What the feeders say is at the probe: % w/w, how far it moves for a hold-up one sigma off, residence in s.
+
+    unknown: share of what is there that was in the line before the first look.
+    """
 
     pct: float
     doubt_pct: float
     residence_s: float
+    unknown: float = 0.0
 
 
 def follow(
@@ -84,9 +93,10 @@ def follow(
     settings: TrackSettings, noise: ObserverSettings,
 ) -> Gap:  # fmt: skip
     """The gap one cycle on; an estimate or laboratory value that was used before changes nothing."""
-    gap = _predict(gap, time_s, fed, target_pct, settings, noise)
+    gap = _predict(gap, time_s, fed, target_pct, settings)
     if nir is not None and nir.time_s > gap.nir_time_s and math.isfinite(nir.value_pct + nir.sigma_pct):
         gap = _measure(gap, fed, nir, target_pct / 100.0, settings)
+    gap = _settle(gap, fed, target_pct / 100.0, settings)
     said = tuple(pair for pair in gap.said if pair[0] >= time_s - noise.memory_s)
     gap = replace(gap, said=(*said, (time_s, fed.pct + gap.pct)))
     if lab is not None and lab.counter != gap.lab_counter and math.isfinite(lab.assay_pct):
@@ -94,20 +104,16 @@ def follow(
     return gap
 
 
-def _predict(
-    gap: Gap, time_s: float, fed: Fed, target_pct: float, settings: TrackSettings, noise: ObserverSettings
-) -> Gap:
+def _predict(gap: Gap, time_s: float, fed: Fed, target_pct: float, settings: TrackSettings) -> Gap:
     passed_s, lc = max(0.0, time_s - gap.time_s), target_pct / 100.0
     advance = np.eye(3)
     advance[LEVEL, SLOPE] = passed_s
     # What began upstream has come through after about half the residence: no slope lasts longer.
     advance[SLOPE, SLOPE] = math.exp(-passed_s / max(1.0, 0.5 * fed.residence_s))
-    walk = np.array([
-        (settings.drift_lc_pct * lc) ** 2 + (0.25 * fed.doubt_pct) ** 2 / 20.0,
-        (settings.slope_lc_pct * lc) ** 2,
-        noise.nir_bias_rw_pct**2 / 3600.0,
-    ])  # fmt: skip
-    cov = advance @ gap.cov @ advance.T + np.diag(walk * passed_s)
+    walk = np.diag([
+        (settings.drift_lc_pct * lc) ** 2 + (0.25 * fed.doubt_pct) ** 2 / 20.0, (settings.slope_lc_pct * lc) ** 2, 0.0
+    ]) + np.outer(EITHER, EITHER) * (settings.nir_walk_lc_pct * lc) ** 2 / 3600.0  # fmt: skip
+    cov = advance @ gap.cov @ advance.T + walk * passed_s
     mean = advance @ gap.mean
     share = 1.0 - math.exp(-passed_s / settings.gap_memory_s)
     return replace(gap, time_s=time_s, mean=mean, cov=cov, slow_pct=gap.slow_pct + share * (mean[LEVEL] - gap.slow_pct))
@@ -133,6 +139,17 @@ def _measure(gap: Gap, fed: Fed, nir: NirSeen, lc: float, settings: TrackSetting
     return replace(gap, mean=gap.mean + gain * innovation, cov=0.5 * (cov + cov.T), cusum=cusum, nir_time_s=nir.time_s)
 
 
+def _settle(gap: Gap, fed: Fed, lc: float, settings: TrackSettings) -> Gap:
+    """Once only weighed material is left, and NIR does not gainsay it, the feeders vouch for where the gap begins."""
+    if gap.settled or fed.unknown > 0.01:
+        return gap
+    gap = replace(gap, settled=True)
+    variance = float(gap.cov[LEVEL, LEVEL]) + (settings.start_gap_lc_pct * lc) ** 2
+    if gap.pct**2 > 9.0 * variance:
+        return gap
+    return _update(gap, LEVEL, -gap.pct, variance)
+
+
 def _confirm(gap: Gap, lab: LabResult, noise: ObserverSettings) -> Gap:
     """The laboratory's word on the NIR's bias, at its sample's time; a sample older than the memory is left alone."""
     gap = replace(gap, lab_counter=lab.counter)
@@ -142,7 +159,16 @@ def _confirm(gap: Gap, lab: LabResult, noise: ObserverSettings) -> Gap:
     said_pct = min(gap.said, key=lambda pair: abs(pair[0] - lab.sample_time_s))[1]
     # What was said then is as good as the filter without its bias is now.
     own = max(0.0, gap.cov[LEVEL, LEVEL] - gap.cov[LEVEL, BIAS] ** 2 / gap.cov[BIAS, BIAS])
-    variance = float(gap.cov[BIAS, BIAS] + (noise.lab_assay_rel * lab.assay_pct) ** 2 + own)
-    gain = gap.cov[:, BIAS] / variance
-    cov = gap.cov - np.outer(gain, gap.cov[BIAS])
-    return replace(gap, mean=gap.mean + gain * (said_pct - lab.assay_pct), cov=0.5 * (cov + cov.T))
+    surprise, doubt = said_pct - lab.assay_pct, (noise.lab_assay_rel * lab.assay_pct) ** 2 + float(own)
+    variance = float(gap.cov[BIAS, BIAS]) + doubt
+    if surprise**2 > 2.0 * variance:  # the bias went further than it usually walks
+        gap = replace(gap, cov=gap.cov + np.outer(EITHER, EITHER) * (surprise**2 - variance))
+        variance = surprise**2
+    return _update(gap, BIAS, surprise, variance)
+
+
+def _update(gap: Gap, state: int, innovation: float, variance: float) -> Gap:
+    """A direct look at one state: its innovation, and the variance of that."""
+    gain = gap.cov[:, state] / variance
+    cov = gap.cov - np.outer(gain, gap.cov[state])
+    return replace(gap, mean=gap.mean + gain * innovation, cov=0.5 * (cov + cov.T))

@@ -21,11 +21,12 @@ class Feed:
     now_pct: tuple[float, ...]
     ahead_pct: tuple[float, ...]
     residence_s: float
+    unknown: float
 
     @property
     def fed(self) -> Fed:
         """The middle corner and the doubt that the outer ones leave."""
-        return Fed(self.now_pct[1], 0.5 * abs(self.now_pct[2] - self.now_pct[0]), self.residence_s)
+        return Fed(self.now_pct[1], 0.5 * abs(self.now_pct[2] - self.now_pct[0]), self.residence_s, self.unknown)
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ def feed_side(parcels: Parcels, residence: Residence, target: Target, settings: 
     rate_kg_s = parcels.rate_kg_s or target.throughput_kg_h / 3600.0
     now_kg = parcels.now_kg
     values: list[list[float]] = [[], []]
+    unknown = 1.0
     for corner in CORNERS:
         scale = max(0.1, 1.0 + corner * settings.holdup_rel)
         for at_kg, found in zip((now_kg, now_kg + rate_kg_s * ahead_s), values, strict=True):
             shares, before = residence.shares(parcels.edges_kg, at_kg, scale)
             found.append(float(shares @ parcels.api_pct) + before * target.api_pct)
-    return Feed(tuple(values[0]), tuple(values[1]), residence.mean_kg / rate_kg_s)
+            unknown = before
+    return Feed(tuple(values[0]), tuple(values[1]), residence.mean_kg / rate_kg_s, unknown)
 
 
 def at_gate(

@@ -24,6 +24,8 @@ class TrackSettings(Table):
     confirm_kg: Annotated[float, Field(ge=0)] = 0.03
     margin_lc_pct: Annotated[float, Field(ge=0)] = 0.25
     gap_memory_s: Positive = 300.0
+    start_gap_lc_pct: Positive = 0.5
+    nir_walk_lc_pct: Positive = 0.5
     drift_lc_pct: Positive = 0.02
     slope_lc_pct: Positive = 0.001
     swing_slope_lc_pct: Positive = 0.08
