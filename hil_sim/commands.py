@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hil_sim.upset_command import upsets
+
 
 class WrongInput(click.ClickException):
     """Input or configuration is wrong: one line, exit code 2."""
@@ -79,3 +81,6 @@ def blends(out: Path, seed: int) -> None:
         raise WrongInput(f"{out}: cannot be written: {error.strerror}: choose another --out") from error
     click.echo(f"{len(made.sample_ids)} spectra of {len({row[-1] for row in made.reference})} blends: "
                f"{spectra}, {reference}")
+
+
+hil.add_command(upsets)

@@ -20,7 +20,7 @@ class TrackSettings(Table):
 
     holdup_rel: Share = 0.10
     valve_s: Positive = 2.5
-    nir_gap_s: Positive = 45.0
+    nir_gap_s: Positive = 30.0
     confirm_kg: Annotated[float, Field(ge=0)] = 0.03
     margin_lc_pct: Annotated[float, Field(ge=0)] = 0.25
     gap_memory_s: Positive = 300.0
