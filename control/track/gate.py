@@ -16,7 +16,10 @@ CORNERS = (-1.0, 0.0, 1.0)  # hold-ups at their mean and one sigma to either sid
 
 @dataclass(frozen=True)
 class Feed:
-    """What the feeders say of the material at the gate, % w/w: now and ahead, one value a hold-up corner."""
+    """What the feeders say of the material at the gate, % w/w: now and ahead, one value a hold-up corner.
+
+    unknown: share of it that was in the line before the first parcel, at the corner where most of it still is.
+    """
 
     now_pct: tuple[float, ...]
     ahead_pct: tuple[float, ...]
@@ -52,13 +55,13 @@ def feed_side(parcels: Parcels, residence: Residence, target: Target, settings: 
     rate_kg_s = parcels.rate_kg_s or target.throughput_kg_h / 3600.0
     now_kg = parcels.now_kg
     values: list[list[float]] = [[], []]
-    unknown = 1.0
+    unknown = 0.0
     for corner in CORNERS:
         scale = max(0.1, 1.0 + corner * settings.holdup_rel)
         for at_kg, found in zip((now_kg, now_kg + rate_kg_s * ahead_s), values, strict=True):
             shares, before = residence.shares(parcels.edges_kg, at_kg, scale)
             found.append(float(shares @ parcels.api_pct) + before * target.api_pct)
-            unknown = before
+            unknown = max(unknown, before)
     return Feed(tuple(values[0]), tuple(values[1]), residence.mean_kg / rate_kg_s, unknown)
 
 
