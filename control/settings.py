@@ -159,21 +159,21 @@ class AuthoritySettings(Table):
 class PidSettings(Table):
     """PI on the filtered NIR estimate, trimming the API ratio; SIMC rules (Skogestad 2003) give the defaults.
 
-    Reference line at 20 kg/h (`control.decide.delay.way`): K = 1, theta = 158 s, tau = 86 s, and the filter's 60 s
-    count as dead time: theta = 218 s. With tau_c = theta: gain = tau / (K (tau_c + theta)) = 0.197, integral time
+    Reference line at 20 kg/h (`control.decide.delay.way`): K = 1, theta = 158 s, tau = 86 s, and the filter's 30 s
+    count as dead time: theta = 188 s. With tau_c = theta: gain = tau / (K (tau_c + theta)) = 0.229, integral time
     min(tau, 4 (tau_c + theta)) = 86 s.
     """
 
-    gain: Positive = 0.197
+    gain: Positive = 0.229
     integral_s: Positive = 86.0
-    filter_s: Positive = 60.0
+    filter_s: Positive = 30.0
 
 
 class SmithSettings(Table):
     """Filtered Smith predictor: time constant of its loop without dead time, and of the disturbance's filter."""
 
     closed_loop_s: Positive = 120.0
-    filter_s: Positive = 60.0
+    filter_s: Positive = 90.0
 
 
 class HybridSettings(Table):
@@ -187,7 +187,7 @@ class HybridSettings(Table):
     api_rel: Positive = 0.01
     throughput_rel: Positive = 0.005
     split_rel: Positive = 0.002
-    move_rel: Positive = 0.002
+    move_rel: Positive = 0.001
     filter_s: Positive = 60.0
 
 

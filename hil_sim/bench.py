@@ -16,10 +16,10 @@ import numpy as np
 
 from control.signals import Mode, Quality
 from edge.acquire.tags import Raw, to_scan, wanted
-from edge.config import LineConfig, read_config
+from edge.config import LineConfig
 from edge.cycle import begin, cycle
 from edge.errors import ConfigError
-from edge.line import Line, compose_config
+from edge.line import Line
 from edge.ports import Recorder
 from edge.signals import Acted, Link, Request, Sample, Scan, Thought
 from hil_sim.faults import HiddenLoss
@@ -27,6 +27,7 @@ from hil_sim.kpi import Trace, kpis
 from hil_sim.rig import Rig, Truth
 from hil_sim.scenario import Scenario
 from hil_sim.tags import TAGS, TagValue, Value
+from hil_sim.variants import compose_variant, variant
 
 STEP_S = 0.5
 CLOSE_AFTER_CYCLES = 2  # the operator closes the loop after this many cycles of advice
@@ -143,11 +144,7 @@ def loss_at_s(scenario: Scenario) -> float | None:
 
 def compose_for(line_file: Path, controller_name: str) -> Line:
     """The line of a line file with another controller. Raises ConfigError."""
-    config, digest = read_config(line_file)
-    if config.controller is None:
-        raise ConfigError(f"{line_file}: has no [controller]; a bench needs a controlled line")
-    chosen = config.controller.model_validate({**dict(config.controller), "name": controller_name})
-    return compose_config(config.model_copy(update={"controller": chosen}), digest)
+    return compose_variant(variant(line_file, controller_name, ()))
 
 
 def run_one(
@@ -191,6 +188,7 @@ def run_one(
         "scenario": scenario.name,
         "controller": control.settings.controller.name,
         "seed": seed,
+        "hours": played.hours,
         **kpis(trace, 60 * played.judged_from_min, loss_at_s(played)),
         "cycle_ms_p50": float(np.percentile(costs_ms, 50)),
         "cycle_ms_p99": float(np.percentile(costs_ms, 99)),

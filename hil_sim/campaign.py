@@ -1,54 +1,139 @@
-"""many scenarios, controllers and seeds -> rows: one process a core, progress told, interruptible between runs."""
+"""many scenarios, controllers, seeds and settings -> rows: one process a core, progress told, each row kept at once."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from hil_sim.bench import compose_for, run_one
+from edge.line import Line
+from hil_sim.bench import run_one
 from hil_sim.scenario import load_scenario
+from hil_sim.variants import Setting, compose_variant, variant
 
 Row = dict[str, float | int | str | None]
+ROWS_FILE = "rows.jsonl"
+RUN = "run"  # the column that names the run, so that a resumed campaign knows what it already has
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: line file, scenario name or file, controller, seed, hours (None: the scenario's own)."""
+    """One run: line file, scenario name or file, controller, seed, hours (None: the scenario's own).
+
+    settings: keys of the line file and what they are set to instead; bundles: folder for controller bundles that they
+    ask for (None: the line file's own bundle is used).
+    """
 
     line_file: Path
     scenario: str
     controller: str
     seed: int
     hours: float | None
+    settings: tuple[Setting, ...] = ()
+    bundles: Path | None = None
 
 
 def run_job(job: Job) -> Row:
-    """Play one job from scratch."""
-    line = compose_for(job.line_file, job.controller)
-    return run_one(line, load_scenario(job.scenario), job.seed, job.hours).row
+    """Play one job; its settings are columns of the row, and RUN names it."""
+    line = _line(job.line_file, job.controller, job.settings, job.bundles)
+    row = run_one(line, load_scenario(job.scenario), job.seed, job.hours).row
+    return {**row, **{key: _shown(value) for key, value in job.settings}, RUN: identity(job)}
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, told: Callable[[Job], None]) -> list[Row]:
-    """All rows in the order of the jobs; told(job) after each. Ctrl-C ends it and drops what is still waiting."""
-    if workers == 1:
-        rows = []
-        for job in jobs:
-            rows.append(run_job(job))
-            told(job)
-        return rows
+def identity(job: Job) -> str:
+    """A name for the run that changes with line file, its bundle, scenario, controller, seed, hours and settings."""
+    scenario = load_scenario(job.scenario).model_dump_json()
+    parts = [_fingerprint(job.line_file), scenario, job.controller, str(job.seed), str(job.hours), repr(job.settings)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    workers: int,
+    told: Callable[[Job], None],
+    keep: Callable[[Row], None] = lambda _: None,
+    known: Mapping[str, Row] | None = None,
+) -> list[Row]:
+    """All rows in the order of the jobs; keep(row), then told(job) after each that was played.
+
+    known: rows by RUN that need not be played again. Ctrl-C ends it and drops what is still waiting.
+    """
+    found = {i: (known or {})[name] for i, job in enumerate(jobs) if (name := identity(job)) in (known or {})}
+    open_jobs = [i for i in range(len(jobs)) if i not in found]
+
+    def finished(i: int, row: Row) -> None:
+        found[i] = row
+        keep(row)
+        told(jobs[i])
+
+    if workers == 1 or len(open_jobs) < 2:
+        for i in open_jobs:
+            finished(i, run_job(jobs[i]))
+    else:
+        _in_processes([jobs[i] for i in open_jobs], workers, lambda k, row: finished(open_jobs[k], row))
+    return [found[i] for i in range(len(jobs))]
+
+
+def _in_processes(jobs: Sequence[Job], workers: int, finished: Callable[[int, Row], None]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers: one core each
-    found: dict[int, Row] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         waiting = {pool.submit(run_job, job): i for i, job in enumerate(jobs)}
         try:
             for done in as_completed(waiting):
-                found[waiting[done]] = done.result()
-                told(jobs[waiting[done]])
+                finished(waiting[done], done.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [found[i] for i in range(len(jobs))]
+
+
+class Ledger:
+    """The rows of a folder, one JSON line each, written as soon as they are known."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / ROWS_FILE
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def known(self) -> dict[str, Row]:
+        """The rows that are there, by RUN; a last line that was cut off does not count."""
+        if not self.file.is_file():
+            return {}
+        found: dict[str, Row] = {}
+        for line in self.file.read_text(encoding="utf-8").splitlines():
+            try:
+                row: Row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            found[str(row.get(RUN))] = row
+        return found
+
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Start the file with these rows only."""
+        self.file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def keep(self, row: Row) -> None:
+        """Add one row."""
+        with self.file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+
+
+@lru_cache(maxsize=16)
+def _line(line_file: Path, controller: str, settings: tuple[Setting, ...], bundles: Path | None) -> Line:
+    return compose_variant(variant(line_file, controller, settings), bundles)
+
+
+@lru_cache(maxsize=16)
+def _fingerprint(line_file: Path) -> str:
+    """Of the line file and the controller bundle it names."""
+    config, digest = variant(line_file, "ratio", ())
+    card = config.controller.bundle / "card.toml" if config.controller is not None else line_file
+    return digest + (hashlib.sha256(card.read_bytes()).hexdigest() if card.is_file() else "")
+
+
+def _shown(value: object) -> float | int | str:
+    return value if isinstance(value, float | int | str) else json.dumps(value)

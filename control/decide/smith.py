@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from control.decide.delay import OnTheWay, arrived, feed, steady, way
-from control.decide.trim import cap_of, reference_kg_h, trimmed, worked_with
+from control.decide.trim import cap_of, patience, reference_kg_h, trimmed, worked_with
 from control.settings import ControlSettings
 from control.signals import Decision, Quality, Situation
 
@@ -14,13 +14,14 @@ from control.signals import Decision, Quality, Situation
 @dataclass(frozen=True)
 class SmithMemory:
     """What the next step needs, as shares of target where not said: error of then, filtered disturbance, the untrimmed
-    API setpoint (kg/h), and what is on its way to the probe: targets (% w/w) and trims."""
+    API setpoint (kg/h), what is on its way to the probe: targets (% w/w) and trims, and how long feedback waits (s)."""
 
     error: float
     disturbance: float
     reference_kg_h: float
     targets: OnTheWay
     trims: OnTheWay
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Smith:
     The model (dead time and lag of the residence time, gain 1) is fed with the trim that the PLC works with. What the
     filtered estimate shows beyond the model's delayed output is the disturbance; the PI acts on the undelayed output
     plus that disturbance. No dead time is left in its loop, so SIMC (Skogestad 2003) gives Kc = tau / tau_c and
-    Ti = min(tau, 4 tau_c). No move on a bad estimate.
+    Ti = min(tau, 4 tau_c). No move on a bad estimate, nor while
+    the line is still filling.
     """
 
     settings: ControlSettings
@@ -44,20 +46,22 @@ class Smith:
         trim = worked_with(self.settings, situation, before.reference_kg_h)
         targets = feed(before.targets, target.api_pct, passed, cycle_s)
         trims = feed(before.trims, trim, passed, cycle_s)
-        error, disturbance, estimate = before.error, before.disturbance, situation.estimate
+        error, disturbance, wait_s, estimate = before.error, before.disturbance, before.wait_s, situation.estimate
         if estimate is None or estimate.quality is Quality.BAD:
             saw = "no usable NIR estimate: trim held"
         else:
             gap = estimate.value / arrived(targets, passed, cycle_s) - 1 - arrived(trims, passed, cycle_s)
-            disturbance += (1 - math.exp(-cycle_s / tuning.filter_s)) * (gap - disturbance)
-            error = -(trims.past[0] + disturbance)
-            gain = passed.lag_s / tuning.closed_loop_s
-            integral_s = min(passed.lag_s, 4 * tuning.closed_loop_s)
-            trim += gain * (error - before.error + error * cycle_s / integral_s)
-            saw = f"NIR {100 * disturbance:+.1f} % beyond prediction"
+            wait_s = patience(wait_s, gap, passed, cycle_s)
+            saw = f"NIR {100 * gap:+.1f} % beyond prediction"
+            if wait_s == 0:
+                disturbance += (1 - math.exp(-cycle_s / tuning.filter_s)) * (gap - disturbance)
+                error = -(trims.past[0] + disturbance)
+                gain = passed.lag_s / tuning.closed_loop_s
+                integral_s = min(passed.lag_s, 4 * tuning.closed_loop_s)
+                trim += gain * (error - before.error + error * cycle_s / integral_s)
         cap = cap_of(self.settings, situation)
         trim = max(-cap, min(cap, trim))
-        now = SmithMemory(error, disturbance, reference, targets, trims)
+        now = SmithMemory(error, disturbance, reference, targets, trims, wait_s)
         return trimmed(self.settings, situation, "smith", trim, saw), now
 
     def prepare(self, memory: SmithMemory | None) -> SmithMemory | None:

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from control.decide.delay import Way
 from control.settings import ControlSettings
 from control.signals import Decision, Situation
+
+ENGAGE_WITHIN = 0.03  # of target: feedback on a line that is still washing out would only overshoot
+ENGAGE_AFTER = 2.0  # times the way from feeder to probe: then a larger gap is no washing out
+
+
+def patience(left_s: float | None, gap: float, passed: Way, cycle_s: float) -> float:
+    """How long feedback that was begun anew waits still, s; gap: estimate against prediction, share of target.
+
+    None at first; 0 from the first usable estimate on that is near its target.
+    """
+    if abs(gap) < ENGAGE_WITHIN:
+        return 0.0
+    left_s = ENGAGE_AFTER * (passed.dead_s + passed.lag_s) if left_s is None else left_s
+    return max(0.0, left_s - cycle_s)
 
 
 def cap_of(settings: ControlSettings, situation: Situation) -> float:

@@ -122,7 +122,7 @@ def test_a_grade_change_is_left_to_the_ratio(settings: ControlSettings, name: st
 @pytest.mark.parametrize("name", NAMES)
 def test_a_throughput_change_moves_no_composition(settings: ControlSettings, name: str) -> None:
     api = closed_loop(settings, name, ToyLine(), 300, target=Target(10.0, 25.0, 250.0))
-    assert max(abs(v - 10.0) for v in api) < 0.06
+    assert max(abs(v - 10.0) for v in api) < 0.1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -164,11 +164,11 @@ def test_a_refill_is_fed_forward(settings: ControlSettings, name: str) -> None:
 
 
 def test_hybrid_keeps_fillers_and_lubricant_in_their_ratio(settings: ControlSettings) -> None:
-    decider, memory, now = Hybrid(settings), None, replace(situation(settings), estimate=nir(9.7))
+    decider, memory, now = Hybrid(settings), None, replace(situation(settings), estimate=nir(9.8))
     for _ in range(60):
         decision, memory = decider.decide(now, memory)
         now = replace(now, working=decision.setpoints)
-    assert decision.setpoints["FeederApi"] > 2.02
+    assert decision.setpoints["FeederApi"] > 2.01
     split = decision.setpoints["FeederMcc"] / decision.setpoints["FeederLac"]
     assert split == pytest.approx(now.ratio["FeederMcc"] / now.ratio["FeederLac"], rel=0.003)
     assert decision.setpoints["FeederMgst"] == pytest.approx(0.2, rel=0.003)
@@ -200,3 +200,16 @@ def test_smith_and_pid_hold_a_steady_line_still(settings: ControlSettings) -> No
         for _ in range(20):
             decision, memory = decider.decide(now, memory)
             assert decision.figures["trim_pct"] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_feedback_waits_while_the_line_fills_but_not_for_ever(settings: ControlSettings, name: str) -> None:
+    decider, memory = controller(named(settings, name), None), None  # type: ignore[arg-type]
+    now, first = replace(situation(settings), estimate=nir(9.2)), None
+    for k in range(150):
+        decision, memory = decider.decide(now, memory)
+        now = replace(now, working=decision.setpoints)
+        if first is None and abs(decision.setpoints["FeederApi"] - 2.0) > 1e-6:
+            first = k * CYCLE_S
+    passed = way(settings.plant, 20.0)
+    assert first == pytest.approx(2 * (passed.dead_s + passed.lag_s), abs=2 * CYCLE_S)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from hil_sim.bench import compose_for, run_one
-from hil_sim.bench_commands import bench
+from hil_sim.bench_commands import SCENARIOS, bench
 from hil_sim.scenario import Scenario, load_scenario
 
 LINE_FILE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
@@ -70,22 +70,46 @@ def test_a_lost_connection_ends_remote_and_a_new_handshake_brings_it_back() -> N
 
 def test_command_writes_the_contract(tmp_path: Path) -> None:
     rows_file = tmp_path / "rows.json"
-    argv = [
-        str(LINE_FILE),
-        "--controller",
-        "ratio",
-        "--hours",
-        "0.25",
-        "--out",
-        str(tmp_path),
-        "--json",
-        str(rows_file),
-    ]
+    argv = [str(LINE_FILE), "--scenario", "nominal", "--controller", "ratio", "--controller", "hybrid", "--seeds", "2",
+            "--hours", "0.2", "--out", str(tmp_path), "--json", str(rows_file)]  # fmt: skip
     done = CliRunner().invoke(bench, argv)
     assert done.exit_code == 0, done.output
     rows = json.loads(rows_file.read_text())
-    assert set(rows[0]) >= CONTRACT
-    assert "outside ±3 %" in (tmp_path / "kpi.md").read_text()
+    assert [(r["controller"], r["seed"]) for r in rows] == [("ratio", 1), ("ratio", 2), ("hybrid", 1), ("hybrid", 2)]
+    assert set(rows[0]) >= CONTRACT | {"iae", "mean_error_last_h_pct", "back_within_1pct_min", "first_within_min"}
+    page = (tmp_path / "table.md").read_text()
+    assert "| nominal | hybrid | 2 |" in page
+    assert "**travel %**: best bold" in page
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_resume_plays_only_what_is_missing(tmp_path: Path) -> None:
+    argv = [str(LINE_FILE), "--scenario", "nominal", "--controller", "ratio", "--hours", "0.2", "--out", str(tmp_path)]
+    assert CliRunner().invoke(bench, argv).exit_code == 0
+    ledger = tmp_path / "rows.jsonl"
+    first = ledger.read_text()
+    ledger.write_text(first + first[: len(first) // 2])  # a run that was killed while it wrote
+    done = CliRunner().invoke(bench, [*argv, "--resume", "--seeds", "2"])
+    assert done.exit_code == 0, done.output
+    assert "1 of 2 runs are in" in done.output
+    assert "1 of 1: nominal ratio seed 2" in done.output
+    rows = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert rows[0] == json.loads(first), "the row that was there is kept, wall time and all"
+    assert [row["seed"] for row in rows] == [1, 2]
+    other = CliRunner().invoke(bench, [*argv[:-4], "--hours", "0.21", "--out", str(tmp_path), "--resume"])
+    assert "0 of 1 runs are in" in other.output, "a row of another length is another run"
+
+
+def test_the_same_scenario_twice_is_refused(tmp_path: Path) -> None:
+    argv = [str(LINE_FILE), "--scenario", "bridge", "--scenario", "bridge", "--out", str(tmp_path)]
+    done = CliRunner().invoke(bench, argv)
+    assert done.exit_code == 2
+    assert "'bridge' is asked for twice" in done.output
+
+
+def test_what_controllers_are_compared_on_exists() -> None:
+    for name in SCENARIOS:
+        assert load_scenario(name).name == name
 
 
 @pytest.mark.parametrize(
