@@ -12,7 +12,7 @@ Plitt, IFAC World Congress 1984; exact penalty: Fletcher, Practical Methods of O
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +23,7 @@ from control.qp import Program, Solution, solve
 from soft_sensors.signals import FloatArray
 
 ROUNDS = 3  # QPs a step at most: the first, and two with limits that the one before ran into
+SHORTER = (0.5, 0.25, 0.1)  # of a step that does not pay
 PROXIMAL = 1e-9  # of the Hessian's mean diagonal: makes an input that costs nothing stay where it is
 
 
@@ -196,9 +197,35 @@ class Rti:
                     optimality(program, solution.z, solution.multipliers), iterations)  # fmt: skip
 
     def step(self, plan: Plan, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds | None = None) -> Move:
-        """Prepare and feed back in one go."""
-        return self.feedback(self.prepare(plan, P), np.asarray(x0, float), np.asarray(before, float),
-                             bounds or self.bounds())  # fmt: skip
+        """Prepare, feed back and settle in one go."""
+        room, prepared = bounds or self.bounds(), self.prepare(plan, P)
+        x0, before = np.asarray(x0, float), np.asarray(before, float)
+        return self.settled(self.feedback(prepared, x0, before, room), prepared, x0, before, P, room)[0]
+
+    def settled(
+        self, move: Move, prepared: Prepared, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds
+    ) -> tuple[Move, Plan, float]:  # fmt: skip
+        """The move, shortened if the model itself finds it worse than the plan it set out from; played, with its cost.
+
+        A full Gauss-Newton step can overshoot where the model curves strongly; at most two plus SHORTER rollouts.
+        """
+        if move.status != "ok":
+            return move, move.plan, np.inf
+        played = Plan(move.plan.U, self.rolled(x0, move.plan.U, P))
+        cost, start = self.cost(played, before, P, bounds), prepared.plan.U
+        first = np.abs(start[:, 0] - before) <= bounds.rate * (1 + 1e-9)
+        inside = np.all((start >= bounds.low[:, None]) & (start <= bounds.high[:, None]))
+        if not (np.all(first) and inside):
+            return move, played, cost
+        known = self.cost(Plan(start, self.rolled(x0, start, P)), before, P, bounds)
+        whole = move.plan.U
+        for share in SHORTER:
+            if cost <= known or not np.isfinite(known):
+                break
+            U = start + share * (whole - start)
+            played = Plan(U, self.rolled(x0, U, P))
+            cost, move = self.cost(played, before, P, bounds), replace(move, plan=played)
+        return move, played, cost
 
     def converge(
         self, x0: FloatArray, before: FloatArray, P: FloatArray, iterations: int = 100, tolerance: float = 1e-9
@@ -207,7 +234,7 @@ class Rti:
         room, plan = self.bounds(), self.start(x0, before, P)
         best, move = self.cost(plan, before, P, room), None
         for _ in range(iterations):
-            move = self.step(plan, x0, before, P, room)
+            move = self.feedback(self.prepare(plan, P), x0, before, room)
             if move.status != "ok":
                 return move
             share, gained = 1.0, 0.0

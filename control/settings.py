@@ -99,8 +99,12 @@ class ObserverSettings(Table):
     nir_bias_start_pct: Positive = 0.08
     weight_bias_start_mg: Positive = 2.0
     jump_gain: Positive = 0.03
-    jump_slack: Positive = 0.35
-    jump_threshold: Positive = 12.0
+    jump_nir_pct: Positive = 0.3
+    jump_rate_per_h: Positive = 0.1
+    jump_nir_rate_per_h: Positive = 0.005
+    jump_every_s: Positive = 15.0
+    jump_memory_s: Positive = 480.0
+    jump_sure: Share = 0.95
     jump_lead: Share = 0.5
     feeder_disturbed_rel: Positive = 0.10
     memory_s: Positive = 1800.0
@@ -191,15 +195,40 @@ class HybridSettings(Table):
     filter_s: Positive = 60.0
 
 
+class StepTestSettings(Table):
+    """The step test of one feeder: what is wanted of it, and when it stops itself (in % of the target, or seconds).
+
+    margin_lc_pct: what everything but the test may move the API by, left free when the amplitude is cut.
+    """
+
+    variable: str
+    amplitude_pct: Positive = 1.5
+    switch_s: Positive = 240.0
+    length_min: Positive = 60.0
+    lead_s: Positive = 300.0
+    shape: Literal["prbs", "step"] = "prbs"
+    api_limit_lc_pct: Positive = 3.0
+    margin_lc_pct: Positive = 1.5
+    weight_limit_pct: Positive = 5.0
+    blind_s: Positive = 60.0
+
+
 class ControllerSettings(Table):
     """Which controller runs, where its bundle is, and its tuning."""
 
-    name: Literal["ratio", "pid", "smith", "hybrid", "mpc"]
+    name: Literal["ratio", "pid", "smith", "hybrid", "mpc", "steptest"]
     bundle: Path
     mpc: MpcSettings = MpcSettings()
     pid: PidSettings = PidSettings()
     smith: SmithSettings = SmithSettings()
     hybrid: HybridSettings = HybridSettings()
+    steptest: StepTestSettings | None = None
+
+    @model_validator(mode="after")
+    def _test_is_described(self) -> ControllerSettings:
+        if self.name == "steptest" and self.steptest is None:
+            raise ValueError("controller 'steptest' needs the table [controller.steptest] with its 'variable'")
+        return self
 
 
 class ControlSettings(Table):

@@ -79,7 +79,9 @@ class Belief:
 
     api_pct: API of the material in the feed frame, % w/w, with sigma; api_gain: delivered over weighed API (1 = no
     loss the feeders cannot see), with sigma; nir_bias_pct: NIR minus truth, % w/w, with sigma; weight_bias_mg: tablet
-    weight minus the force model's; state: the model's full state in its own order. quality bad: build nothing on it.
+    weight minus the force model's; state: the model's full state in its own order; loss_probability,
+    nir_jump_probability: that delivery or NIR has just jumped, as long as it is no more than suspected. quality bad:
+    build nothing on it.
     """
 
     time_s: float
@@ -95,6 +97,8 @@ class Belief:
     reason: str
     state: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    loss_probability: float = 0.0
+    nir_jump_probability: float = 0.0
 
 
 @dataclass(frozen=True)

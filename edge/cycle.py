@@ -11,11 +11,12 @@ from typing import Any
 
 from control.assess import Finding, assess, assess_estimate
 from control.guard import Permission, Room, guard
-from control.signals import Belief, Command, Decision, Estimate, Mode, Target
-from control.track import divert
+from control.signals import Command, Decision, Estimate, Mode, Target
+from control.track import Tracked, TrackMemory, track
 from edge.actuate import handshake
 from edge.alarms import update
 from edge.line import Line
+from edge.material import material
 from edge.ports import Actuator, Clock, Recorder, Source
 from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
@@ -35,6 +36,7 @@ class Loop:
     sensed: Sensed = field(default_factory=Sensed)
     target: Target | None = None
     remembered: Remembered = field(default_factory=Remembered)
+    tracking: TrackMemory | None = None
     controller: Any = None
     alarms: tuple[Alarm, ...] = ()
     pending: tuple[Alarm, ...] = ()
@@ -84,6 +86,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     if loop.mode is Mode.CLOSED and not licensed.given:
         fit = Permission(given=False, reason=f"model: {licensed.reason}")
     belief, decision, room_given = None, None, None
+    tracked: Tracked | None = None
     command = Command(loop.mode, {}, {}, holding=True, divert=False, reasons=(f"hold: {fit.reason}",))
     release = _release(line, loop, scan)
     shake, authority = handshake.advance(loop.handshake, loop.mode, scan.readings, scan.session_id, release)
@@ -91,7 +94,9 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     if aim is not None and scan.link is Link.ONLINE:
         seen, remembered = situation(line, loop.remembered, loop.sensed, sample, aim, fresh=fresh)
         loop, belief, room_given = replace(loop, remembered=remembered), seen.belief, seen.authority
-        reject = _divert(line, belief, aim)
+        shown = material(settings, line.config.track, scan, aim, loop.estimate, belief)
+        tracked, tracking = track(control.tracker, loop.tracking, shown)
+        loop, reject = replace(loop, tracking=tracking), tracked.divert
         decision, memory = control.controller.decide(seen, loop.controller)
         centre = {n: v * seen.refill_factor.get(n, 1.0) for n, v in seen.ratio.items()}
         room = Room(seen.working, seen.envelopes, centre, seen.caps_pct, settings.cycle_s)
@@ -111,7 +116,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     thought = Thought(
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,
         shake.phase.value, authority.reason, wire, answered, loop.sensed.shadow, licensed.reason,
-        loop.sensed.factor, loop.sensed.instrument.reason, loop.sensed.watch.covered, room_given,
+        loop.sensed.factor, loop.sensed.instrument.reason, loop.sensed.watch.covered, room_given, tracked,
     )  # fmt: skip
     carried = replace(loop, handshake=shake, target=aim, alarms=alarms, pending=pending, holding_since_s=since_s)
     return thought, carried
@@ -142,13 +147,6 @@ def _release(line: Line, loop: Loop, scan: Scan) -> Permission:
     if held_s > limit_s:
         return Permission(given=True, reason=f"held for {held_s:.0f} s: the plant is given back to the PLC")
     return Permission(given=False)
-
-
-def _divert(line: Line, belief: Belief, aim: Target) -> Permission:
-    limits = line.config.diversion
-    if limits is None:
-        return Permission(given=False)
-    return divert(belief, aim, limits.api_limit_lc_pct, limits.sigmas)
 
 
 async def cycle(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from control.signals import Authority, Belief, Command, Decision, LabResult, Mode, Reading, Target
+from control.track import Tracked
 from soft_sensors.signals import Estimate, Spectrum
 
 
@@ -128,7 +129,7 @@ class Thought:
     shadow: the challenger's estimate, for the record alone; unlicensed: why the model may not run in closed loop;
     interval_factor: how many times the card's the estimate's interval is; unverified: why the instrument may not be
     relied on; covered: how many laboratory results lay inside the interval that went out, and of how many; room: how
-    far the evidence lets PAT's corrections go.
+    far the evidence lets PAT's corrections go; track: the material at the gate, and whether it may be released.
     """
 
     mode: Mode
@@ -148,3 +149,4 @@ class Thought:
     unverified: str = ""
     covered: tuple[int, int] = (0, 0)
     room: Authority | None = None
+    track: Tracked | None = None

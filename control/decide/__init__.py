@@ -10,6 +10,7 @@ from control.decide.mpc import Mpc
 from control.decide.pid import Pid
 from control.decide.ratio import Ratio
 from control.decide.smith import Smith
+from control.decide.steptest import StepTest
 from control.settings import ControlSettings
 from control.signals import Decision, Situation
 
@@ -37,5 +38,7 @@ def controller(settings: ControlSettings, bundle: ControllerBundle) -> Controlle
             return Smith(settings)
         case "hybrid":
             return Hybrid(settings)
+        case "steptest":
+            return StepTest(settings)
         case "mpc":
             return Mpc(settings, bundle)

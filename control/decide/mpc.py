@@ -17,7 +17,7 @@ from control.decide.explain import explain
 from control.decide.ladder import REST_AFTER_LATE, Ladder, MpcMemory
 from control.decide.room import factors, room
 from control.defend import indefensible
-from control.rti import Bounds, Move, Plan, Rti
+from control.rti import Bounds, Plan, Prepared, Rti
 from control.settings import ControlSettings
 from control.signals import Decision, FloatArray, Quality, Situation
 
@@ -50,14 +50,16 @@ class Mpc:
             return self._ladder.step_down(situation, memory, bounds, f"belief is bad: {situation.belief.reason}")
         x0, P = np.array(situation.belief.state), self._parameters(situation)
         try:
-            move = self._move(memory, x0, before, P, bounds)
+            prepared = self._prepared(memory, x0, before, P)
+            move = self._rti.feedback(prepared, x0, before, bounds)
+            move, planned, cost = self._rti.settled(move, prepared, x0, before, P, bounds)
         except SOLVER_ERRORS as error:
             return self._ladder.step_down(situation, memory, bounds, f"solver: {type(error).__name__}: {error}")
         if move.status != "ok":
             return self._ladder.step_down(situation, memory, bounds, move.status)
         # The solver's own prediction is not believed: both ways are played through the model.
-        planned, held = self._played(x0, move.plan.U, P), self._held(x0, before, P, bounds)
-        costs = self._rti.cost(planned, before, P, bounds), self._rti.cost(held, before, P, bounds)
+        held = self._held(x0, before, P, bounds)
+        costs = cost, self._rti.cost(held, before, P, bounds)
         why = indefensible(planned.U[:, 0], before, bounds, move.quality, *costs)
         if why:
             return self._ladder.step_down(situation, memory, bounds, why)
@@ -71,30 +73,25 @@ class Mpc:
         later = np.hstack([memory.P[:, 1:], memory.P[:, -1:]])
         return replace(memory, prepared=self._rti.prepare(self._rti.shifted(memory.plan, memory.P), later), P=later)
 
-    def _move(self, memory: MpcMemory, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds) -> Move:
-        if memory.plan is None:
-            prepared = self._rti.prepare(self._rti.start(x0, before, P), P)
-        else:
-            off = before - memory.plan.U[:, memory.age]
-            off[np.abs(off) <= SAME * (1 + np.abs(before))] = 0.0
-            expected = memory.age == 0 and memory.P is not None and np.array_equal(P, memory.P)
-            if expected and memory.prepared is not None and not off.any():
-                prepared = memory.prepared
-            else:
-                plan = memory.plan
-                for _ in range(memory.age + 1):
-                    plan = self._rti.shifted(plan, P)
-                if off.any():  # it goes on from what the PLC really works with, not from what was asked
-                    plan = Plan(plan.U + off[:, None] * self._fading, plan.X)
-                prepared = self._rti.prepare(plan, P)
-        return self._rti.feedback(prepared, x0, before, bounds)
-
-    def _played(self, x0: FloatArray, U: FloatArray, P: FloatArray) -> Plan:
-        return Plan(U, self._rti.rolled(x0, U, P))
+    def _prepared(self, memory: MpcMemory, x0: FloatArray, before: FloatArray, P: FloatArray) -> Prepared:
+        plan = memory.plan
+        if plan is None:
+            return self._rti.prepare(self._rti.start(x0, before, P), P)
+        off = before - plan.U[:, memory.age]
+        off[np.abs(off) <= SAME * (1 + np.abs(before))] = 0.0
+        expected = memory.age == 0 and memory.P is not None and np.array_equal(P, memory.P)
+        if expected and memory.prepared is not None and not off.any():
+            return memory.prepared
+        for _ in range(memory.age + 1):
+            plan = self._rti.shifted(plan, P)
+        if off.any():  # it goes on from what the PLC really works with, not from what was asked
+            plan = Plan(plan.U + off[:, None] * self._fading, plan.X)
+        return self._rti.prepare(plan, P)
 
     def _held(self, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds) -> Plan:
         stay = np.clip(before, bounds.low, bounds.high)
-        return self._played(x0, np.repeat(stay[:, None], self.bundle.horizon_steps, axis=1), P)
+        U = np.repeat(stay[:, None], self.bundle.horizon_steps, axis=1)
+        return Plan(U, self._rti.rolled(x0, U, P))
 
     def _parameters(self, situation: Situation) -> FloatArray:
         return self.bundle.targets(situation.target, self.bundle.horizon_steps + 1, situation.transition_s)

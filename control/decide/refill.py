@@ -59,5 +59,5 @@ def follow_refills(
         )
         factors[mv.name] = 1.0 / change
         flow = was.flow_kg_h * change * feeder.screw_rpm.value / max(was.screw_rpm, 1e-6)
-        flows[mv.name] = (flow, noise.flow_blind_rel * flow)
+        flows[mv.name] = (flow, noise.flow_blind_rel * max(flow, 0.01))
     return factors, flows, memory

@@ -2,8 +2,9 @@
 
 Feeders, NIR and press force are fused every cycle; a laboratory value enters at its *sample* time: the filter goes
 back to the state it had then, corrects it, and runs forward again over what it had seen since. A slow change of the
-gap between feeders and NIR is put down to the NIR (bias walks faster than the gain); a fast one, found by a CUSUM on
-the NIR innovations, is put down to the delivered API from the moment it began. The laboratory decides in both cases.
+gap between feeders and NIR is put down to the NIR (bias walks faster than the gain); a fast one to what it looks like:
+delivered API when it arrives as the blender spreads it, the NIR when it is there at once (`hypotheses`). The
+laboratory decides in every case.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from control.bundle import ControllerBundle
+from control.observe.hypotheses import LOSS, Bank, Suspicion, met, moved, opened, suspicion
 from control.settings import ControlSettings, ObserverSettings
 from control.signals import Belief, LabResult, Quality, Target
 from soft_sensors.signals import FloatArray
+
+FULL_LINE_PCT_OF_TARGET = 10.0  # NIR off by more at the start: the line is filling or holds another product
 
 
 @dataclass(frozen=True)
@@ -36,26 +40,29 @@ class Observation:
 
 @dataclass(frozen=True)
 class Step:
-    """One remembered cycle: the estimate after it, and what made it; freed: variance given to the API gain there."""
+    """One remembered cycle: the estimate after it, and what made it.
+
+    freed: variance given there to the API gain and to the NIR bias.
+    """
 
     time_s: float
     mean: FloatArray
     cov: FloatArray
     cycles: int
     observation: Observation
-    freed: float = 0.0
+    freed: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The observer's whole state: remembered steps (newest last), CUSUM sums, and since when each one grows.
+    """The observer's whole state: remembered steps (newest last), the bank of jumps and what it suspects.
 
-    quiet_until_s: until then the CUSUM rests, for what a step brought about is still on its way to the probe.
+    quiet_until_s: until then the bank rests, for what a jump brought about is still on its way to the probe.
     """
 
     steps: tuple[Step, ...]
-    cusum: tuple[float, float] = (0.0, 0.0)
-    onset_s: tuple[float, float] = (0.0, 0.0)
+    bank: Bank
+    suspicion: Suspicion | None = None
     quiet_until_s: float = 0.0
 
 
@@ -73,9 +80,16 @@ class Observer:
 
 
 def begin(observer: Observer, observation: Observation) -> Memory:
-    """A belief to start from: the line at its target with the flows and force that are seen, biases unknown."""
+    """A belief to start from: flows and force as seen, biases unknown, the line at its target.
+
+    Unless the NIR sees something quite different: then the line is full of that, give or take all the difference.
+    """
     bundle, noise = observer.bundle, observer.noise
     mean, sigma = np.zeros(len(bundle.states)), np.zeros(len(bundle.states))
+    aim_pct = observation.target.api_pct
+    start_pct, doubt_pct = observation.values.get("y_nir", (aim_pct, 0.0))
+    if abs(start_pct - aim_pct) <= max(FULL_LINE_PCT_OF_TARGET / 100 * aim_pct, 3 * doubt_pct):
+        start_pct = aim_pct  # a line in operation: the feeders know better than one spectrum
     for i, name in enumerate(bundle.states):
         seen = observation.values.get(f"y_{name}") or observation.values.get("y_force" if "force" in name else "")
         if name.startswith("flow_"):
@@ -90,8 +104,9 @@ def begin(observer: Observer, observation: Observation) -> Memory:
         elif name == "weight_bias_mg":
             sigma[i] = noise.weight_bias_start_mg
         else:
-            mean[i], sigma[i] = observation.target.api_pct, 0.02 * observation.target.api_pct
-    return Memory((Step(observation.time_s, mean, np.diag(sigma**2), 0, observation),))
+            mean[i], sigma[i] = start_pct, max(0.02 * aim_pct, abs(start_pct - aim_pct))
+    first = Step(observation.time_s, mean, np.diag(sigma**2), 0, observation)
+    return Memory((first,), Bank.empty(len(mean)))
 
 
 def observe(observer: Observer, memory: Memory | None, observation: Observation) -> tuple[Belief, Memory]:
@@ -104,31 +119,30 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
         notes.append(note)
     last = memory.steps[-1]
     cycles = max(0, round((observation.time_s - last.time_s) / observer.bundle.cycle_s))
-    step, innovation = _advance(observer, last, observation, cycles)
+    states = observer.bundle.state("api_gain"), observer.bundle.state("nir_bias_pct")
+    bank = opened(memory.bank, last.time_s, states, observer.noise, observer.bundle.cycle_s)
+    step, bank = _advance(observer, last, observation, cycles, bank)
     horizon_s = observation.time_s - observer.noise.memory_s
     kept = tuple(s for s in memory.steps if s.time_s >= horizon_s)
-    memory = replace(memory, steps=(*kept, step))
-    if innovation is not None:
-        memory, jump = _watch_for_jump(observer, memory, innovation)
-        notes.extend(jump)
+    memory, jump = _watch_for_jump(observer, replace(memory, steps=(*kept, step), bank=bank))
+    notes.extend(jump)
     return _belief(observer, memory, tuple(notes)), memory
 
 
-def _advance(observer: Observer, last: Step, observation: Observation, cycles: int) -> tuple[Step, float | None]:
+def _advance(
+    observer: Observer, last: Step, observation: Observation, cycles: int, bank: Bank
+) -> tuple[Step, Bank]:  # fmt: skip
     mean, cov = last.mean, last.cov
     u = np.array([observation.setpoints[name] for name in observer.bundle.inputs])
     p = observer.bundle.targets(observation.target)[:, 0]
     for _ in range(cycles):
-        mean, cov = _predict(observer, mean, cov, u, p)
-    mean, cov, innovation = _correct(observer, mean, cov, u, p, observation)
-    return Step(observation.time_s, mean, cov, cycles, observation), innovation
-
-
-def _predict(
-    observer: Observer, mean: FloatArray, cov: FloatArray, u: FloatArray, p: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    moved, A = observer.bundle.call("predict", mean, u, p)
-    return moved[:, 0], A @ cov @ A.T + np.diag(_process_variance(observer, mean))
+        variance = _process_variance(observer, mean)
+        moved_mean, A = observer.bundle.call("predict", mean, u, p)
+        mean, cov = moved_mean[:, 0], A @ cov @ A.T
+        cov[np.diag_indices_from(cov)] += variance
+        bank = moved(bank, A)
+    mean, cov, bank = _correct(observer, mean, cov, u, p, observation, bank)
+    return Step(observation.time_s, mean, cov, cycles, observation), bank
 
 
 def _process_variance(observer: Observer, mean: FloatArray) -> FloatArray:
@@ -151,42 +165,45 @@ def _process_variance(observer: Observer, mean: FloatArray) -> FloatArray:
 
 
 def _correct(
-    observer: Observer, mean: FloatArray, cov: FloatArray, u: FloatArray, p: FloatArray, seen: Observation
-) -> tuple[FloatArray, FloatArray, float | None]:
-    """Scalar updates one measurement after the other; returns the NIR innovation in sigmas when NIR is trusted."""
+    observer: Observer, mean: FloatArray, cov: FloatArray, u: FloatArray, p: FloatArray, seen: Observation, bank: Bank
+) -> tuple[FloatArray, FloatArray, Bank]:
+    """Scalar updates one measurement after the other, in the filter and in the bank beside it."""
     y, C = observer.bundle.call("measure", mean, u, p)
-    prior, nir_innovation = mean, None
+    prior, watched = mean, bool(len(bank.kind))
     for i, name in enumerate(observer.bundle.measurements):
         if name not in seen.values:
             continue
         value, sigma = seen.values[name]
         row = C[i]
-        expected = y[i, 0] + row @ (mean - prior)
-        gain_row = cov @ row
-        variance = row @ gain_row + sigma**2
-        innovation = value - expected
-        if name == "y_nir" and seen.nir_trusted:
-            nir_innovation = float(innovation / variance**0.5)
-        mean = mean + gain_row * (innovation / variance)
-        cov = cov - np.outer(gain_row, gain_row) / variance
-    return mean, 0.5 * (cov + cov.T), nir_innovation
+        crossed = cov @ row
+        variance = float(row @ crossed) + sigma**2
+        innovation = float(value - y[i, 0] - row @ (mean - prior))
+        gain = crossed / variance
+        if watched:
+            trusted = name == "y_nir" and seen.nir_trusted
+            bank = met(bank, row, gain, variance, innovation if trusted else None)
+        mean = mean + gain * innovation
+        cov = cov - np.outer(crossed, gain)
+    return mean, 0.5 * (cov + cov.T), bank
 
 
 def _rerun(observer: Observer, steps: tuple[Step, ...], start: int) -> tuple[Step, ...]:
     """Run the filter again over the remembered observations that follow steps[start]."""
-    fresh = list(steps[: start + 1])
+    fresh, none = list(steps[: start + 1]), Bank.empty(len(steps[0].mean))
     for old in steps[start + 1 :]:
-        step = _advance(observer, fresh[-1], old.observation, old.cycles)[0]
+        step, _ = _advance(observer, fresh[-1], old.observation, old.cycles, none)
         fresh.append(_free(observer, step, old.freed))
     return tuple(fresh)
 
 
-def _free(observer: Observer, step: Step, variance: float) -> Step:
-    if variance == 0.0:
+def _free(observer: Observer, step: Step, variance: tuple[float, float]) -> Step:
+    if not any(variance):
         return step
-    gain, cov = observer.bundle.state("api_gain"), step.cov.copy()
-    cov[gain, gain] += variance
-    return replace(step, cov=cov, freed=step.freed + variance)
+    cov = step.cov.copy()
+    for name, more in zip(("api_gain", "nir_bias_pct"), variance, strict=True):
+        i = observer.bundle.state(name)
+        cov[i, i] += more
+    return replace(step, cov=cov, freed=(step.freed[0] + variance[0], step.freed[1] + variance[1]))
 
 
 def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> tuple[Memory, str]:
@@ -206,7 +223,8 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
     u = np.array([at.observation.setpoints[name] for name in observer.bundle.inputs])
     p = observer.bundle.targets(at.observation.target)[:, 0]
     believed = float(at.mean[observer.bundle.state("feed_frame_api_pct")])
-    mean, cov, _ = _correct(observer, at.mean, at.cov, u, p, replace(at.observation, values=values))
+    none = Bank.empty(len(at.mean))
+    mean, cov, _ = _correct(observer, at.mean, at.cov, u, p, replace(at.observation, values=values), none)
     # The values stay with the step, so that a later run from before it meets them again.
     joined = replace(at.observation, values={**at.observation.values, **values})
     corrected = (*steps[:start], replace(at, mean=mean, cov=cov, observation=joined), *steps[start + 1 :])
@@ -214,30 +232,30 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
     return replace(memory, steps=_rerun(observer, corrected, start)), note
 
 
-def _watch_for_jump(observer: Observer, memory: Memory, innovation: float) -> tuple[Memory, tuple[str, ...]]:
-    """Two-sided CUSUM (Page 1954) on the NIR innovations; on alarm the gain is freed from the onset on."""
+def _watch_for_jump(observer: Observer, memory: Memory) -> tuple[Memory, tuple[str, ...]]:
+    """On a sure enough jump, free what jumped from its onset on and run the filter again from there."""
     noise, last = observer.noise, memory.steps[-1]
     if last.time_s < memory.quiet_until_s or _feeder_disturbed(observer, memory):
-        return replace(memory, cusum=(0.0, 0.0)), ()
-    sums, onsets = list(memory.cusum), list(memory.onset_s)
-    for side, signed in enumerate((innovation, -innovation)):
-        if sums[side] == 0.0:
-            onsets[side] = last.time_s
-        sums[side] = max(0.0, sums[side] + float(np.clip(signed, -3, 3)) - noise.jump_slack)
-    memory = replace(memory, cusum=(sums[0], sums[1]), onset_s=(onsets[0], onsets[1]))
-    side = 0 if sums[0] > sums[1] else 1
-    if sums[side] < noise.jump_threshold:
+        return replace(memory, bank=Bank.empty(len(last.mean)), suspicion=None), ()
+    found = suspicion(memory.bank, noise)
+    memory = replace(memory, suspicion=found)
+    if max(found.loss, found.nir) < noise.jump_sure:
         return memory, ()
-    # What the NIR sees begin now was delivered one transport earlier.
-    began_s = memory.onset_s[side] - _transport_s(observer, last.observation.target)
-    start = min(range(len(memory.steps)), key=lambda i: abs(memory.steps[i].time_s - began_s))
-    freed = _free(observer, memory.steps[start], noise.jump_gain**2)
+    start = min(range(len(memory.steps)), key=lambda i: abs(memory.steps[i].time_s - found.onset_s))
+    variance = (noise.jump_gain**2, 0.0) if found.kind == LOSS else (0.0, noise.jump_nir_pct**2)
+    freed = _free(observer, memory.steps[start], variance)
     steps = _rerun(observer, (*memory.steps[:start], freed, *memory.steps[start + 1 :]), start)
-    gain = observer.bundle.state("api_gain")
-    change = 100 * (steps[-1].mean[gain] - memory.steps[-1].mean[gain])
-    text = f"fast change seen by NIR: delivered API {change:+.1f} %, laboratory to confirm"
-    rest_s = last.time_s + 2 * _transport_s(observer, last.observation.target)
-    return replace(memory, steps=steps, cusum=(0.0, 0.0), quiet_until_s=rest_s), (text,)
+    sure = 100 * max(found.loss, found.nir)
+    if found.kind == LOSS:
+        i = observer.bundle.state("api_gain")
+        change = 100 * (steps[-1].mean[i] - memory.steps[-1].mean[i])
+        text = f"delivered API {change:+.1f} % at once ({sure:.0f} % sure, by how it arrives): laboratory to confirm"
+    else:
+        i = observer.bundle.state("nir_bias_pct")
+        change = steps[-1].mean[i] - memory.steps[-1].mean[i]
+        text = f"the NIR jumped by {change:+.2f} % w/w ({sure:.0f} % sure, too fast for the blend): look at the probe"
+    rest_s = last.time_s + _transport_s(observer, last.observation.target)
+    return replace(memory, steps=steps, bank=Bank.empty(len(last.mean)), suspicion=None, quiet_until_s=rest_s), (text,)
 
 
 def _feeder_disturbed(observer: Observer, memory: Memory) -> bool:
@@ -264,16 +282,20 @@ def _transport_s(observer: Observer, target: Target) -> float:
 
 
 def _belief(observer: Observer, memory: Memory, notes: tuple[str, ...]) -> Belief:
-    bundle, last = observer.bundle, memory.steps[-1]
+    """The average over all hypotheses: what is half suspected is half acted on."""
+    bundle, last, doubt = observer.bundle, memory.steps[-1], memory.suspicion
+    mean, variance = last.mean, np.maximum(np.diag(last.cov), 0.0)
+    if doubt is not None:
+        mean, variance = mean + doubt.shift, variance + doubt.variance
     u = np.array([last.observation.setpoints[name] for name in bundle.inputs])
-    y, _ = bundle.call("measure", last.mean, u, bundle.targets(last.observation.target)[:, 0])
+    y, _ = bundle.call("measure", mean, u, bundle.targets(last.observation.target)[:, 0])
 
     def of(name: str) -> tuple[float, float]:
         i = bundle.state(name)
-        return float(last.mean[i]), float(max(last.cov[i, i], 0.0) ** 0.5)
+        return float(mean[i]), float(variance[i] ** 0.5)
 
     api, gain, bias = of("feed_frame_api_pct"), of("api_gain"), of("nir_bias_pct")
-    finite = bool(np.all(np.isfinite(last.mean)) and np.all(np.isfinite(last.cov)))
+    finite = bool(np.all(np.isfinite(mean)) and np.all(np.isfinite(last.cov)))
     return Belief(
         time_s=last.time_s,
         api_pct=api[0],
@@ -286,6 +308,8 @@ def _belief(observer: Observer, memory: Memory, notes: tuple[str, ...]) -> Belie
         weight_bias_mg=of("weight_bias_mg")[0],
         quality=Quality.GOOD if finite else Quality.BAD,
         reason="" if finite else "the observer's state is not finite",
-        state=tuple(float(v) for v in last.mean),
+        state=tuple(float(v) for v in mean),
         notes=notes,
+        loss_probability=0.0 if doubt is None else doubt.loss,
+        nir_jump_probability=0.0 if doubt is None else doubt.nir,
     )

@@ -8,8 +8,7 @@ whose normal equations are block-tridiagonal: one banded Cholesky factorisation,
 the newest state. A value enters at the node of its own sample time, however late, as long as that is in the window. The
 arrival cost (m, P) moves by the extended Kalman filter when a node leaves. Pure: the window is handed in and back.
 
-Rao, Rawlings, Mayne, IEEE Trans. Autom. Control 48 (2003) 246; reweighting: Holland and Welsch, Commun. Stat. A6 (1977)
-813.
+Source: Rao, Rawlings, Mayne, IEEE Trans. Autom. Control 48 (2003) 246; reweighting: see `control.observe.robust`.
 """
 
 from __future__ import annotations
@@ -113,7 +112,7 @@ def begin(
         np.asarray(mean, float), np.asarray(cov, float), np.asarray(cov, float),
     )  # fmt: skip
     window, notes = _with(estimator, nothing, seen)
-    return _estimate(estimator, window, np.asarray(cov, float), notes, (), fallback=nothing)
+    return _estimate(estimator, window, nothing.cov, notes, (), fallback=nothing)
 
 
 def advance(
@@ -126,8 +125,8 @@ def advance(
     """
     missing = np.zeros((len(estimator.measurements), 1))
     grown = Window(
-        _and(window.X, window.X[:, -1:]), _and(window.U, _column(u)), _and(window.P, _column(p)),
-        _and(window.Q, _column(sigma) ** 2), _and(window.Y, missing), _and(window.V, missing + np.inf),
+        _then(window.X, window.X[:, -1:]), _then(window.U, _column(u)), _then(window.P, _column(p)),
+        _then(window.Q, _column(sigma) ** 2), _then(window.Y, missing), _then(window.V, missing + np.inf),
         window.prior_mean, window.prior_cov, window.cov,
     )  # fmt: skip
     F, A = estimator.predict(grown.X[:, :-1], grown.U[:, 1:], grown.P[:, 1:])
@@ -159,8 +158,7 @@ def _estimate(
     estimator: Estimator, window: Window, spread: FloatArray, notes: tuple[str, ...], held: tuple[int, ...],
     *, fallback: Window, linear: tuple[FloatArray, FloatArray] | None = None,
 ) -> tuple[Smoothed, Window]:  # fmt: skip
-    innovations: dict[str, float] = {}
-    weights: dict[str, float] = {}
+    innovations, weights = dict[str, float](), dict[str, float]()
     for iteration in range(estimator.iterations):
         if linear is None:
             linear = estimator.predict(window.X[:, :-1], window.U[:, 1:], window.P[:, 1:])
@@ -171,8 +169,7 @@ def _estimate(
                 window, along = _slide(window, along)
         solved = _solve(estimator, window, along, held)
         if isinstance(solved, str):
-            mean = fallback.X[:, -1]
-            return Smoothed(mean, fallback.cov, fallback.X, {}, {}, notes, solved), fallback
+            return Smoothed(fallback.X[:, -1], fallback.cov, fallback.X, {}, {}, notes, solved), fallback
         X, cov = solved
         window, linear = replace(window, X=X, cov=cov), None
     return Smoothed(window.X[:, -1], window.cov, window.X, innovations, weights, notes), window
@@ -216,9 +213,11 @@ def _slide(window: Window, along: Linear) -> tuple[Window, Linear]:
     gain = np.linalg.solve(spread, PC.T).T
     mean, cov = away + gain @ (innovation - C @ away), P - gain @ PC.T
     ahead = A @ cov @ A.T + np.diag(window.Q[:, 1])
-    parts = (window.X, window.U, window.P, window.Q, window.Y, window.V)
     forward = window.X[:, 1] + along.gaps[:, 0] + A @ mean
-    later = Window(*(part[:, 1:] for part in parts), forward, 0.5 * (ahead + ahead.T), window.cov)
+    later = Window(
+        window.X[:, 1:], window.U[:, 1:], window.P[:, 1:], window.Q[:, 1:], window.Y[:, 1:], window.V[:, 1:],
+        forward, 0.5 * (ahead + ahead.T), window.cov,
+    )  # fmt: skip
     rest = Linear(along.A[1:], along.gaps[:, 1:], along.C[1:], along.residuals[:, 1:], along.precisions[:, 1:])
     return later, rest
 
@@ -272,8 +271,7 @@ def _normal_equations(window: Window, along: Linear) -> tuple[FloatArray, FloatA
 
 def _stiff(estimator: Estimator, X: FloatArray, held: tuple[int, ...]) -> FloatArray:
     """1 where a state has to be kept where it is, or at the bound that it would leave."""
-    inside = np.clip(X, estimator.low[:, None], estimator.high[:, None])
-    outside: FloatArray = (inside != X).astype(float)
+    outside: FloatArray = (np.clip(X, estimator.low[:, None], estimator.high[:, None]) != X).astype(float)
     outside[list(held)] = 1.0
     return outside
 
@@ -294,7 +292,7 @@ def _with(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[W
     return replace(window, Y=Y, V=V), tuple(notes)
 
 
-def _and(columns: FloatArray, last: FloatArray) -> FloatArray:
+def _then(columns: FloatArray, last: FloatArray) -> FloatArray:
     return np.concatenate((columns, last), axis=1)
 
 

@@ -16,6 +16,8 @@ GAIN, NIR_BIAS, WEIGHT_BIAS, FORCE = "api_gain", "nir_bias_pct", "weight_bias_mg
 TARGET_API, TARGET_RATE, TARGET_WEIGHT = "target_api_pct", "target_throughput_kg_h", "target_weight_mg"
 FEED_CALM = "feed_calm"  # 1: feed at the target; near 0 in a transition: what leaves the feed frame counts
 
+NOTHING_KG_H = 1e-3  # keeps a stopped line's composition a number
+
 
 def build(settings: ControlSettings) -> Any:
     """The line as a set-up continuous `do_mpc.model.Model`.
@@ -44,7 +46,7 @@ def build(settings: ControlSettings) -> Any:
     )
 
     api, lubricant, press = settings.named("api"), settings.named("lubricant"), settings.named("force")
-    total_kg_h = sum(flows.values())
+    total_kg_h = sum(flows.values()) + NOTHING_KG_H
     inlet_pct = 100 * gain * flows[api] / total_kg_h
     for name, flow in flows.items():
         model.set_rhs(f"flow_{name}", (setpoints[name] - flow) / plant.feeder_lag_s)
@@ -69,7 +71,7 @@ def build(settings: ControlSettings) -> Any:
     model.set_meas("y_lab_assay", frame, meas_noise=False)
     model.set_meas("y_lab_weight", weight_mg, meas_noise=False)
 
-    asked_kg_h = sum(setpoints[name] for name in flows)
+    asked_kg_h = sum(setpoints[name] for name in flows) + NOTHING_KG_H
     fillers_kg_h = sum(setpoints[name] for name in settings.recipe.filler_split)
     model.set_expression("r_api", frame - target_api)
     model.set_expression("r_feed", feed_calm * (100 * gain * setpoints[api] / asked_kg_h - target_api))
