@@ -36,7 +36,8 @@ class Minute:
     """One row of the genealogy: a minute of material at the gate.
 
     api_pct, sigma_pct: mean of the material and its uncertainty, % w/w; p_nonconf: expected share of the released
-    mass that is outside the limits (of all when none was released); fed_from_s, fed_to_s: when it was fed.
+    mass that is outside the limits (of all when none was released); fed_from_s, fed_to_s: when it was fed (the start of
+    tracking for what was in the line before).
     """
 
     start_s: float

@@ -6,62 +6,28 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from edge.errors import PatloopError, RecorderError
+from edge.errors import PatloopError
 from edge.record.canonical import to_plain
 from edge.record.chain import Row
 from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
+from edge.record.inputs import FROM, JOURNAL, TO, InputError, progress, reading
 from edge.record.journal import Journal
+from edge.record.report_commands import genealogy
 from edge.record.shadow import write_shadow
 from edge.record.verify import verify as verify_journal
 
 
-class InputError(click.ClickException):
-    """The user's input is wrong: one line, exit code 2."""
-
-    exit_code = 2
-
-
-class Instant(click.ParamType[float]):
-    """A point in time: ISO 8601 (UTC unless it says otherwise) or seconds since the epoch; gives seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds since the epoch; fails with the two forms that are taken."""
-        if isinstance(value, (int, float)):
-            return float(value)
-        try:
-            return float(value)
-        except ValueError:
-            pass
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            text = f"'{value}' is no time: give ISO 8601 (2026-03-01T06:30:00Z) or seconds since the epoch"
-            self.fail(text, param, ctx)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-JOURNAL = click.argument("journal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-FROM = click.option("--from", "from_s", type=Instant(), help="Begin here: ISO 8601 or seconds since the epoch.")
-TO = click.option("--to", "to_s", type=Instant(), help="End here, included.")
-
-
 @click.group()
 def journal() -> None:
-    """Look at a line's record: verify, show, export, watch.
+    """Look at a line's record: verify, show, export, watch, report.
 
     \b
     Example:
@@ -78,7 +44,7 @@ def verify(journal: Path) -> None:
     Example:
       patloop journal verify var/cdc_ref_1/journal.sqlite
     """
-    with _progress("verifying") as report:
+    with progress("verifying") as report:
         found = verify_journal(journal, report)
     if not found.ok:
         click.echo(f"NOT SOUND: {found.reason} ({journal}, {found.n} records sound before it)")
@@ -101,7 +67,7 @@ def show(journal: Path, kind: str | None, last: int, seq: int | None) -> None:
       patloop journal show var/cdc_ref_1/journal.sqlite --kind request
       patloop journal show var/cdc_ref_1/journal.sqlite --seq 17
     """
-    with _reading(journal) as record:
+    with reading(journal) as record:
         if seq is not None:
             row = record.get(seq)
             if row is None:
@@ -127,7 +93,7 @@ def export(journal: Path, form: str, from_s: float | None, to_s: float | None, o
     Example:
       patloop journal export var/cdc_ref_1/journal.sqlite --format csv --out shift.csv
     """
-    with _reading(journal) as record, _progress("exporting") as report:
+    with reading(journal) as record, progress("exporting") as report:
         newest = record.last("cycle")
         rows = partial(_counted, record, from_s, to_s, newest.seq if newest else 0, report)
         try:
@@ -149,7 +115,7 @@ def shadow(journal: Path, out: Path) -> None:
     Example:
       patloop journal shadow var/cdc_ref_1/journal.sqlite --out shadow.csv
     """
-    with _reading(journal) as record, _progress("reading"):
+    with reading(journal) as record, progress("reading"):
         try:
             count = write_shadow(record, out)
         except OSError as error:
@@ -168,7 +134,7 @@ def watch(journal: Path, kind: str | None, count: int | None) -> None:
     Example:
       patloop journal watch var/cdc_ref_1/journal.sqlite --kind cycle
     """
-    with _reading(journal) as record:
+    with reading(journal) as record:
         newest = record.last()
         seen, printed = newest.seq if newest else 0, 0
         click.echo(f"waiting for records after {seen} (Ctrl-C ends)", err=True)
@@ -181,6 +147,9 @@ def watch(journal: Path, kind: str | None, count: int | None) -> None:
                 if printed == count:
                     return
             time.sleep(0.2)
+
+
+journal.add_command(genealogy)
 
 
 @click.command()
@@ -197,7 +166,7 @@ def replay(journal: Path, from_s: float | None, to_s: float | None) -> None:
     from edge.record.replay import replay_journal
 
     try:
-        with _progress("computing again") as report:
+        with progress("computing again") as report:
             found = replay_journal(journal, from_s, to_s, report)
     except PatloopError as error:
         raise InputError(str(error)) from error
@@ -205,22 +174,6 @@ def replay(journal: Path, from_s: float | None, to_s: float | None) -> None:
         click.echo(f"NOT IDENTICAL: {found.first_difference} ({found.n_cycles} cycles computed)")
         sys.exit(1)
     click.echo(f"identical: {found.n_cycles} cycles computed again, every one bit for bit")
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[Journal]:
-    try:
-        with Journal.open_reader(path) as record:
-            yield record
-    except RecorderError as error:
-        raise InputError(f"{error}; 'patloop journal verify' says more") from error
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _counted(
