@@ -214,10 +214,14 @@ class StepTestSettings(Table):
 
 
 class ControllerSettings(Table):
-    """Which controller runs, where its bundle is, and its tuning."""
+    """Which controller runs, where its bundle is, and its tuning.
+
+    native: compile the model to machine code where a C compiler is found; changes speed, no decision.
+    """
 
     name: Literal["ratio", "pid", "smith", "hybrid", "mpc", "steptest"]
     bundle: Path
+    native: bool = True
     mpc: MpcSettings = MpcSettings()
     pid: PidSettings = PidSettings()
     smith: SmithSettings = SmithSettings()

@@ -8,6 +8,7 @@ from pathlib import Path
 from control.bundle import ControllerBundle, load_controller
 from control.decide import Controller, controller
 from control.errors import ControlError
+from control.native import cache_folder, native
 from control.observe import Observer
 from control.settings import ControlSettings
 from control.signals import Mode
@@ -104,6 +105,8 @@ def compose_control(config: LineConfig) -> Control | None:
     limits = config.diversion
     try:
         bundle = load_controller(settings, settings.controller.bundle)
+        if settings.controller.native:
+            bundle = native(bundle, cache_folder())
     except ControlError as error:
         raise ConfigError(str(error)) from error
     tracking = tracker(settings, config.track, limits.api_limit_lc_pct, limits.sigmas)
