@@ -30,6 +30,7 @@ from hil_sim.tags import TAGS, TagValue, Value
 from hil_sim.variants import compose_variant, variant
 
 STEP_S = 0.5
+QUALITY = {quality.value: quality for quality in Quality}
 CLOSE_AFTER_CYCLES = 2  # the operator closes the loop after this many cycles of advice
 
 
@@ -77,8 +78,10 @@ class RigLine:
 
 def raw_of(tag: TagValue) -> Raw:
     """A rig's tag value as the wire would show it."""
-    value = list(tag.value) if isinstance(tag.value, tuple) else tag.value
-    return Raw(value, Quality(tag.status), "" if tag.status == "good" else tag.status, tag.source_time_s)
+    value, status = tag.value, tag.status
+    if isinstance(value, tuple):
+        return Raw(list(value), QUALITY[status], "" if status == "good" else status, tag.source_time_s)
+    return Raw(value, QUALITY[status], "" if status == "good" else status, tag.source_time_s)
 
 
 def typed(tag: str, value: float) -> Value:

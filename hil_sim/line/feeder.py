@@ -7,6 +7,7 @@ refill in volumetric mode with densification, AR(1) flow noise, screw pulsation,
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from math import exp, pi, sin, sqrt
 from random import Random
 
@@ -57,6 +58,8 @@ class LossInWeightFeeder:
         self._weights: deque[float] = deque()
         self._sum = 0.0
         self._ramp_sum = 0.0
+        self._low_kg, self._high_kg = low, high
+        self._pace = _pace(p, 0.5)
 
     @property
     def volumetric(self) -> bool:
@@ -71,6 +74,8 @@ class LossInWeightFeeder:
 
     def step(self, dt_s: float, setpoint_kg_h: float) -> Masses:
         """Advance by dt_s at a mass flow setpoint; returns the delivered kg a component."""
+        if dt_s != self._pace.dt_s:
+            self._pace = _pace(self._p, dt_s)
         heard_kg_h = self._heard(setpoint_kg_h) if setpoint_kg_h > 0.0 else 0.0
         delivered = self._deliver(dt_s)
         density = self.density
@@ -105,12 +110,10 @@ class LossInWeightFeeder:
         self.screw_rpm = self.measured_kg_h = 0.0
 
     def _deliver(self, dt_s: float) -> float:
-        p = self._p
-        keep = exp(-dt_s / p.noise_tau_s)
-        self._noise = keep * self._noise + sqrt(1.0 - keep * keep) * p.noise_rsd * self._random.gauss(0.0, 1.0)
-        keep = 1.0 - dt_s / MOISTURE_TAU_S
-        wander = sqrt(2.0 * dt_s / MOISTURE_TAU_S) * p.moisture_sd * self._random.gauss(0.0, 1.0)
-        self.moisture = min(1.0, max(0.0, p.moisture + keep * (self.moisture - p.moisture) + wander))
+        p, pace, gauss = self._p, self._pace, self._random.gauss
+        self._noise = pace.noise_kept * self._noise + pace.noise_kick * gauss(0.0, 1.0)
+        wander = pace.moisture_kick * gauss(0.0, 1.0)
+        self.moisture = min(1.0, max(0.0, p.moisture + pace.moisture_kept * (self.moisture - p.moisture) + wander))
         self._turns += self.screw_rpm / 60.0 * dt_s
         pulse = p.pulsation * sin(2.0 * pi * p.flights * self._turns)
         flow_kg_s = self.feed_factor(self.hopper_kg) * self.screw_rpm / 60_000.0
@@ -122,9 +125,9 @@ class LossInWeightFeeder:
 
     def _refill(self, dt_s: float, setpoint_kg_h: float) -> None:
         p = self._p
-        self._densification *= exp(-dt_s / p.densify_tau_s)
+        self._densification *= self._pace.densification_kept
         self._phase_s += dt_s
-        if self.phase == "gravimetric" and self.hopper_kg < p.refill_low * p.capacity_kg:
+        if self.phase == "gravimetric" and self.hopper_kg < self._low_kg:
             self.phase, self._phase_s = "refill", 0.0
             self._frozen_rpm, self._frozen_setpoint = self.screw_rpm, setpoint_kg_h
             self._forget_weights()
@@ -136,7 +139,7 @@ class LossInWeightFeeder:
             self.hopper_kg += added
             self.refilled_kg += added
             self._densification += p.densify * dt_s / p.refill_s
-            if self.hopper_kg >= p.refill_high * p.capacity_kg:
+            if self.hopper_kg >= self._high_kg:
                 self.phase, self._phase_s = "settle", 0.0
 
     def _weigh(self, dt_s: float) -> None:
@@ -147,7 +150,7 @@ class LossInWeightFeeder:
         self.weight_kg = 0.001 * weight_g
         if self.phase == "refill" or (self.phase == "settle" and self._phase_s < self._p.settle_s):
             return
-        size = max(4, round(self._p.window_s / dt_s))
+        size = self._pace.window
         if len(self._weights) == size:
             oldest = self._weights.popleft()
             self._ramp_sum -= self._sum - oldest
@@ -174,10 +177,36 @@ class LossInWeightFeeder:
             self._trim = wanted / nominal_rpm - 1.0 if nominal_rpm > 0.0 else self._trim
         else:
             error = 1.0 - self.measured_kg_h / setpoint_kg_h if setpoint_kg_h > 0.0 else 0.0
-            if len(self._weights) >= round(p.window_s / dt_s):
+            if len(self._weights) >= self._pace.window:
                 self._trim = min(MAX_TRIM, max(-MAX_TRIM, self._trim + error * dt_s / p.integral_s))
             else:
                 error = 0.0
             wanted = nominal_rpm * (1.0 + self._trim + p.gain * error)
         self.saturated = wanted > p.max_rpm
         self.screw_rpm = min(p.max_rpm, max(0.0, wanted))
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """What only depends on the step: shares kept and kicks of the noises a step, and weights in the window."""
+
+    dt_s: float
+    noise_kept: float
+    noise_kick: float
+    moisture_kept: float
+    moisture_kick: float
+    densification_kept: float
+    window: int
+
+
+def _pace(p: FeederParameters, dt_s: float) -> _Pace:
+    kept = exp(-dt_s / p.noise_tau_s)
+    return _Pace(
+        dt_s=dt_s,
+        noise_kept=kept,
+        noise_kick=sqrt(1.0 - kept * kept) * p.noise_rsd,
+        moisture_kept=1.0 - dt_s / MOISTURE_TAU_S,
+        moisture_kick=sqrt(2.0 * dt_s / MOISTURE_TAU_S) * p.moisture_sd,
+        densification_kept=exp(-dt_s / p.densify_tau_s),
+        window=max(4, round(p.window_s / dt_s)),
+    )
