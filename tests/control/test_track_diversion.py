@@ -156,7 +156,7 @@ def test_release_needs_confirmed_mass(fixed: Tracker, settings: ControlSettings)
         player = Player(Toy(), chosen)
         stops.append(next(i for i, t in enumerate(player.run(200)) if not t.divert.given))
     fed_per_cycle_kg = 20.0 / 3600.0 * CYCLE_S
-    assert (stops[1] - stops[0]) * fed_per_cycle_kg == pytest.approx(0.5 - 0.03, abs=0.06)
+    assert (stops[1] - stops[0]) * fed_per_cycle_kg == pytest.approx(0.5 - fixed.settings.confirm_kg, abs=0.06)
 
 
 def test_another_quality_diverts_too_and_says_so(fixed: Tracker) -> None:
