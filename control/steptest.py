@@ -7,9 +7,9 @@ sequence, `verdict` the rule that aborts; `control.identify` reads gain, time co
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from control.decide.ratio import ratio_setpoints
 from control.errors import ControlError
 from control.settings import ControlSettings, StepTestSettings
 from control.signals import Quality, Situation, Target
@@ -63,18 +63,18 @@ class Look:
     same_recipe: bool = True
 
 
-def design(settings: ControlSettings, asked: StepTestSettings, target: Target) -> Design:
+def design(settings: ControlSettings, asked: StepTestSettings, ratio: Mapping[str, float]) -> Design:
     """The test that was asked for, its amplitude cut to what limits, cap and quality leave; ControlError if nothing is.
 
-    Quality: the stationary answer of the blend (mass balance of the feeders) plus `margin_lc_pct` for everything else
+    ratio: the recipe's setpoints, as in `Situation.ratio` (kg/h a feeder). Quality: the stationary answer of the blend (mass balance of the feeders) plus `margin_lc_pct` for everything else
     that moves it stays within api_limit_lc_pct.
     """
     mv = next((mv for mv in settings.mv if mv.name == asked.variable and mv.role != "force"), None)
     if mv is None:
         feeders = ", ".join(mv.name for mv in settings.mv if mv.role != "force")
         raise ControlError(f"step test: '{asked.variable}' is not a feeder; take one of {feeders}")
-    centre = ratio_setpoints(settings, target)[mv.name]
-    answer = abs(answer_lc_pct(settings, asked.variable, target))
+    centre = ratio[mv.name]
+    answer = abs(answer_lc_pct(settings, asked.variable, ratio))
     rooms = {
         "": asked.amplitude_pct,
         "the quality limit": (asked.api_limit_lc_pct - asked.margin_lc_pct) / answer,
@@ -100,9 +100,9 @@ def design(settings: ControlSettings, asked: StepTestSettings, target: Target) -
                   f"{why} leaves {amplitude:.2f} of {asked.amplitude_pct:g} %" if why else "")  # fmt: skip
 
 
-def answer_lc_pct(settings: ControlSettings, variable: str, target: Target) -> float:
+def answer_lc_pct(settings: ControlSettings, variable: str, ratio: Mapping[str, float]) -> float:
     """Stationary change of the blend's API, % of target, for 1 % more of a feeder, the others at their ratio."""
-    share = ratio_setpoints(settings, target)[variable] / target.throughput_kg_h
+    share = ratio[variable] / sum(ratio[mv.name] for mv in settings.mv if mv.role != "force")
     return 1.0 - share if variable == settings.named("api") else -share
 
 

@@ -64,7 +64,7 @@ class StepTest:
 
     def _begun(self, situation: Situation, asked: StepTestSettings) -> StepTestMemory:
         try:
-            made = design(self.settings, asked, situation.target)
+            made = design(self.settings, asked, situation.ratio)
         except ControlError as error:
             # The recipe of this moment leaves no room: said in the reason, and the line stays at its ratio.
             return StepTestMemory(None, situation.target, seen_s=situation.time_s, aborted=str(error))
