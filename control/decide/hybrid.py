@@ -16,7 +16,7 @@ import numpy as np
 
 from control.decide.delay import way
 from control.decide.linear import BLOCKS, Prediction, condense, feeders
-from control.decide.trim import patience
+from control.decide.trim import Patience, patience
 from control.settings import ControlSettings
 from control.signals import Decision, FloatArray, Quality, Situation
 
@@ -24,13 +24,13 @@ from control.signals import Decision, FloatArray, Quality, Situation
 @dataclass(frozen=True)
 class HybridMemory:
     """What the next step needs: model state, targets on their way to the probe (% w/w), output disturbance (share), the
-    untrimmed setpoints of then as they went over the wire (kg/h), and how long feedback waits still (s)."""
+    untrimmed setpoints of then as they went over the wire (kg/h), and whether feedback waits."""
 
     state: FloatArray
     due_pct: FloatArray
     disturbance: float
     wire: FloatArray
-    wait_s: float | None = None
+    wait: Patience | None = None
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ class Hybrid:
         due_pct = model.A[: model.chain, : model.chain] @ old.due_pct + model.entry * situation.target.api_pct
         estimate = situation.estimate
         if estimate is None or estimate.quality is Quality.BAD:
-            now = HybridMemory(state, due_pct, old.disturbance, wire, old.wait_s)
+            now = HybridMemory(state, due_pct, old.disturbance, wire, old.wait)
             return now, "no usable NIR estimate: disturbance held"
         gap = estimate.value / float(due_pct[-1]) - 1 - float(model.C[0] @ state)
         passed = way(self.settings.plant, situation.target.throughput_kg_h)
-        wait_s = patience(old.wait_s, gap, passed, situation.cycle_s)
-        fresh = 1 - math.exp(-situation.cycle_s / self.settings.controller.hybrid.filter_s) if wait_s == 0 else 0.0
+        wait = patience(old.wait, estimate.value, situation.target.api_pct, passed, situation.cycle_s)
+        fresh = 1 - math.exp(-situation.cycle_s / self.settings.controller.hybrid.filter_s) if wait.left_s == 0 else 0.0
         disturbance = old.disturbance + fresh * (gap - old.disturbance)
-        return HybridMemory(state, due_pct, disturbance, wire, wait_s), f"NIR {100 * gap:+.1f} % beyond model"
+        return HybridMemory(state, due_pct, disturbance, wire, wait), f"NIR {100 * gap:+.1f} % beyond model"
 
     def _solve(
         self, situation: Situation, now: HybridMemory, before: FloatArray, at: FloatArray

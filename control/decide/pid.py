@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from control.decide.delay import OnTheWay, arrived, feed, steady, way
-from control.decide.trim import cap_of, patience, reference_kg_h, trimmed, worked_with
+from control.decide.trim import Patience, cap_of, patience, reference_kg_h, trimmed, worked_with
 from control.settings import ControlSettings
 from control.signals import Decision, Quality, Situation
 
@@ -14,12 +14,12 @@ from control.signals import Decision, Quality, Situation
 @dataclass(frozen=True)
 class PidMemory:
     """What the next step needs: the filtered error (share of target, None before the first that counts), the untrimmed
-    API setpoint of then, the targets on their way to the probe, and how long feedback waits still (s)."""
+    API setpoint of then, the targets on their way to the probe, and whether feedback waits."""
 
     error: float | None
     reference_kg_h: float
     targets: OnTheWay
-    wait_s: float | None = None
+    wait: Patience | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Pid:
     Velocity form: trim += Kp (e - e_last + e dt / Ti) on the filtered error. It is taken against the target as it
     arrives at the probe, for the ratio has already been changed when the target was. The trim starts from the one that
     the PLC works with, so taking over is bumpless and nothing winds up; no move on a bad estimate, nor while the line
-    is still filling.
+    still fills with what the recipe asks for.
     """
 
     settings: ControlSettings
@@ -42,20 +42,20 @@ class Pid:
         passed = way(self.settings.plant, target.throughput_kg_h)
         targets = feed(before.targets, target.api_pct, passed, cycle_s)
         trim = worked_with(self.settings, situation, before.reference_kg_h)
-        error, wait_s, estimate = before.error, before.wait_s, situation.estimate
+        error, wait, estimate = before.error, before.wait, situation.estimate
         if estimate is None or estimate.quality is Quality.BAD:
             saw = "no usable NIR estimate: trim held"
         else:
             seen = 1 - estimate.value / arrived(targets, passed, cycle_s)
-            wait_s = patience(wait_s, seen, passed, cycle_s)
+            wait = patience(wait, estimate.value, target.api_pct, passed, cycle_s)
             saw = f"NIR {100 * (1 - seen):.1f} % of target"
-            if wait_s == 0:
+            if wait.left_s == 0:
                 last = seen if error is None else error
                 error = last + (1 - math.exp(-cycle_s / tuning.filter_s)) * (seen - last)
                 trim += tuning.gain * (error - last + error * cycle_s / tuning.integral_s)
         cap = cap_of(self.settings, situation)
         trim = max(-cap, min(cap, trim))
-        return trimmed(self.settings, situation, "pid", trim, saw), PidMemory(error, reference, targets, wait_s)
+        return trimmed(self.settings, situation, "pid", trim, saw), PidMemory(error, reference, targets, wait)
 
     def prepare(self, memory: PidMemory | None) -> PidMemory | None:
         """Nothing to prepare."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from control.decide.delay import OnTheWay, arrived, feed, steady, way
-from control.decide.trim import cap_of, patience, reference_kg_h, trimmed, worked_with
+from control.decide.trim import Patience, cap_of, patience, reference_kg_h, trimmed, worked_with
 from control.settings import ControlSettings
 from control.signals import Decision, Quality, Situation
 
@@ -14,14 +14,14 @@ from control.signals import Decision, Quality, Situation
 @dataclass(frozen=True)
 class SmithMemory:
     """What the next step needs, as shares of target where not said: error of then, filtered disturbance, the untrimmed
-    API setpoint (kg/h), what is on its way to the probe: targets (% w/w) and trims, and how long feedback waits (s)."""
+    API setpoint (kg/h), what is on its way to the probe: targets (% w/w) and trims, and whether feedback waits."""
 
     error: float
     disturbance: float
     reference_kg_h: float
     targets: OnTheWay
     trims: OnTheWay
-    wait_s: float | None = None
+    wait: Patience | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Smith:
     filtered estimate shows beyond the model's delayed output is the disturbance; the PI acts on the undelayed output
     plus that disturbance. No dead time is left in its loop, so SIMC (Skogestad 2003) gives Kc = tau / tau_c and
     Ti = min(tau, 4 tau_c). No move on a bad estimate, nor while
-    the line is still filling.
+    the line still fills with what the recipe asks for.
     """
 
     settings: ControlSettings
@@ -46,14 +46,14 @@ class Smith:
         trim = worked_with(self.settings, situation, before.reference_kg_h)
         targets = feed(before.targets, target.api_pct, passed, cycle_s)
         trims = feed(before.trims, trim, passed, cycle_s)
-        error, disturbance, wait_s, estimate = before.error, before.disturbance, before.wait_s, situation.estimate
+        error, disturbance, wait, estimate = before.error, before.disturbance, before.wait, situation.estimate
         if estimate is None or estimate.quality is Quality.BAD:
             saw = "no usable NIR estimate: trim held"
         else:
             gap = estimate.value / arrived(targets, passed, cycle_s) - 1 - arrived(trims, passed, cycle_s)
-            wait_s = patience(wait_s, gap, passed, cycle_s)
+            wait = patience(wait, estimate.value, target.api_pct, passed, cycle_s)
             saw = f"NIR {100 * gap:+.1f} % beyond prediction"
-            if wait_s == 0:
+            if wait.left_s == 0:
                 disturbance += (1 - math.exp(-cycle_s / tuning.filter_s)) * (gap - disturbance)
                 error = -(trims.past[0] + disturbance)
                 gain = passed.lag_s / tuning.closed_loop_s
@@ -61,7 +61,7 @@ class Smith:
                 trim += gain * (error - before.error + error * cycle_s / integral_s)
         cap = cap_of(self.settings, situation)
         trim = max(-cap, min(cap, trim))
-        now = SmithMemory(error, disturbance, reference, targets, trims, wait_s)
+        now = SmithMemory(error, disturbance, reference, targets, trims, wait)
         return trimmed(self.settings, situation, "smith", trim, saw), now
 
     def prepare(self, memory: SmithMemory | None) -> SmithMemory | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from control.decide.delay import Way
 from control.settings import ControlSettings
 from control.signals import Decision, Situation
@@ -10,15 +12,20 @@ ENGAGE_WITHIN = 0.03  # of target: feedback on a line that is still washing out 
 ENGAGE_AFTER = 2.0  # times the way from feeder to probe: then a larger gap is no washing out
 
 
-def patience(left_s: float | None, gap: float, passed: Way, cycle_s: float) -> float:
-    """How long feedback that was begun anew waits still, s; gap: estimate against prediction, share of target.
+@dataclass(frozen=True)
+class Patience:
+    """For which target (% w/w) feedback waits, and how much longer (s, 0: it acts)."""
 
-    None at first; 0 from the first usable estimate on that is near its target.
-    """
-    if abs(gap) < ENGAGE_WITHIN:
-        return 0.0
-    left_s = ENGAGE_AFTER * (passed.dead_s + passed.lag_s) if left_s is None else left_s
-    return max(0.0, left_s - cycle_s)
+    target_pct: float
+    left_s: float
+
+
+def patience(before: Patience | None, seen_pct: float, target_pct: float, passed: Way, cycle_s: float) -> Patience:
+    """Whether feedback waits: after a start or a change of target, until the estimate is near it or time is up."""
+    if before is None or before.target_pct != target_pct:
+        before = Patience(target_pct, ENGAGE_AFTER * (passed.dead_s + passed.lag_s))
+    near = abs(seen_pct / target_pct - 1) < ENGAGE_WITHIN
+    return Patience(target_pct, 0.0 if near else max(0.0, before.left_s - cycle_s))
 
 
 def cap_of(settings: ControlSettings, situation: Situation) -> float:
