@@ -127,6 +127,7 @@ class MpcSettings(Table):
     band_weight: Positive = 20.0
     force_limit_weight: Positive = 200.0
     move_rel: Positive = 0.02
+    force_move_rel: Positive = 0.003
 
     @model_validator(mode="after")
     def _covers(self) -> MpcSettings:
@@ -156,7 +157,7 @@ class AuthoritySettings(Table):
     skill_full: Share = 0.5
     skill_none: Share = 0.0
     force_cap_pct: Positive = 30.0
-    transition_cap_pct: Annotated[float, Field(ge=0)] = 25.0
+    transition_cap_pct: Annotated[float, Field(ge=0)] = 15.0
     transition_passes: Positive = 1.5
 
 
@@ -203,11 +204,11 @@ class StepTestSettings(Table):
 
     variable: str
     amplitude_pct: Positive = 1.5
-    switch_s: Positive = 240.0
+    switch_s: Positive = 480.0
     length_min: Positive = 60.0
     lead_s: Positive = 300.0
     shape: Literal["prbs", "step"] = "prbs"
-    api_limit_lc_pct: Positive = 3.0
+    api_limit_lc_pct: Positive = 4.0
     margin_lc_pct: Positive = 1.5
     weight_limit_pct: Positive = 5.0
     blind_s: Positive = 60.0

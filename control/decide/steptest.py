@@ -15,7 +15,8 @@ FOLLOWED = 0.5  # of the amplitude: a setpoint in force that is farther from the
 @dataclass(frozen=True)
 class StepTestMemory:
     """The test's design and target, how far it has been played (s), what was ordered of the variable (a flow, refill
-    factor taken out), since when nothing is seen (s), and why it was aborted, empty while it is not."""
+    factor taken out), when something was last seen (s), why it was aborted (empty while it is not), and whether the
+    feeder ran without its weight signal."""
 
     made: Design | None
     target: Target
@@ -23,6 +24,7 @@ class StepTestMemory:
     ordered_kg_h: float = float("nan")
     seen_s: float = 0.0
     aborted: str = ""
+    blind: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,12 @@ class StepTest:
         """Recipe ratio, the tested feeder moved by the test; figures: elapsed_s, level, applied_kg_h, aborted."""
         asked = self._asked()
         now = self._begun(situation, asked) if memory is None else memory
-        applied = situation.working.get(asked.variable, float("nan")) / situation.refill_factor.get(asked.variable, 1.0)
-        now = self._advanced(situation, asked, now, applied)
+        factor = situation.refill_factor.get(asked.variable, 1.0)
+        applied = situation.working.get(asked.variable, float("nan")) / factor
+        if now.ordered_kg_h == now.ordered_kg_h and (factor != 1.0 or now.blind):  # noqa: PLR0124 - not NaN
+            # Through a refill and a cycle longer the setpoint follows the feed factor with a lag the flow does not have.
+            applied = now.ordered_kg_h
+        now = replace(self._advanced(situation, asked, now, applied), blind=factor != 1.0)
         step = 0 if now.made is None or now.aborted else level(now.made, now.elapsed_s)
         wanted = dict(situation.ratio)
         if now.made is not None:
