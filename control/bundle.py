@@ -25,7 +25,7 @@ from soft_sensors.signals import FloatArray
 
 GOLDEN_RTOL = 1e-9
 CALM_FEED = 1.0  # weight on feeding at the target, and in a transition, where the material on its way counts more
-HASTY_FEED = 0.03
+HASTY_FEED = 0.1
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class AuthoritySettings(Table):
     skill_full: Share = 0.5
     skill_none: Share = 0.0
     force_cap_pct: Positive = 30.0
-    transition_cap_pct: Annotated[float, Field(ge=0)] = 15.0
+    transition_cap_pct: Annotated[float, Field(ge=0)] = 10.0
     transition_passes: Positive = 1.5
 
 

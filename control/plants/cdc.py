@@ -99,6 +99,7 @@ def problem(settings: ControlSettings) -> Problem:
         "r_lubricant": weights.lubricant_kg_h, "r_weight": weights.weight_mg,
     }  # fmt: skip
     middle = {mv.name: (mv.low + mv.high) / 2 for mv in settings.mv}
+    moves = dict.fromkeys(("api", "filler", "lubricant"), weights.move_rel) | {"force": weights.force_move_rel}
     press = next(mv for mv in settings.mv if mv.role == "force")
     feeders_kg_h = sum(middle[mv.name] for mv in settings.mv if mv.role != "force")
     scaling = {
@@ -115,7 +116,7 @@ def problem(settings: ControlSettings) -> Problem:
         horizon_steps=weights.horizon_steps,
         blocks=weights.blocks,
         residuals={name: 1 / sigma**2 for name, sigma in sigmas.items()},
-        inputs={mv.name: Input(mv.low, mv.high, mv.rate_per_s, 1 / (weights.move_rel * middle[mv.name]) ** 2)
+        inputs={mv.name: Input(mv.low, mv.high, mv.rate_per_s, 1 / (moves[mv.role] * middle[mv.name]) ** 2)
                 for mv in settings.mv},
         limits={
             FORCE: Limit(weights.force_limit_weight, press.low, press.high, priority=1),
