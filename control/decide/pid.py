@@ -6,18 +6,18 @@ import math
 from dataclasses import dataclass
 
 from control.decide.delay import OnTheWay, arrived, feed, steady, way
-from control.decide.trim import Patience, cap_of, patience, reference_kg_h, trimmed, worked_with
+from control.decide.trim import Asked, Patience, asked, cap_of, patience, trimmed, worked_with
 from control.settings import ControlSettings
 from control.signals import Decision, Quality, Situation
 
 
 @dataclass(frozen=True)
 class PidMemory:
-    """What the next step needs: the filtered error (share of target, None before the first that counts), the untrimmed
-    API setpoint of then, the targets on their way to the probe, and whether feedback waits."""
+    """What the next step needs: the filtered error (share of target, None before the first that counts), the last move,
+    the targets on their way to the probe, and whether feedback waits."""
 
     error: float | None
-    reference_kg_h: float
+    asked: Asked | None
     targets: OnTheWay
     wait: Patience | None = None
 
@@ -35,13 +35,12 @@ class Pid:
     settings: ControlSettings
 
     def decide(self, situation: Situation, memory: PidMemory | None) -> tuple[Decision, PidMemory]:
-        """One PI step; the memory is the last error, reference, targets and patience."""
+        """One PI step; the memory is the last error, move, targets and patience."""
         tuning, cycle_s, target = self.settings.controller.pid, situation.cycle_s, situation.target
-        reference = reference_kg_h(self.settings, situation)
-        before = memory or PidMemory(None, reference, steady(target.api_pct))
+        before = memory or PidMemory(None, None, steady(target.api_pct))
         passed = way(self.settings.plant, target.throughput_kg_h)
         targets = feed(before.targets, target.api_pct, passed, cycle_s)
-        trim = worked_with(self.settings, situation, before.reference_kg_h)
+        trim = worked_with(self.settings, situation, before.asked)
         error, wait, estimate = before.error, before.wait, situation.estimate
         if estimate is None or estimate.quality is Quality.BAD:
             saw = "no usable NIR estimate: trim held"
@@ -55,7 +54,8 @@ class Pid:
                 trim += tuning.gain * (error - last + error * cycle_s / tuning.integral_s)
         cap = cap_of(self.settings, situation)
         trim = max(-cap, min(cap, trim))
-        return trimmed(self.settings, situation, "pid", trim, saw), PidMemory(error, reference, targets, wait)
+        now = PidMemory(error, asked(self.settings, situation, trim), targets, wait)
+        return trimmed(self.settings, situation, "pid", trim, saw), now
 
     def prepare(self, memory: PidMemory | None) -> PidMemory | None:
         """Nothing to prepare."""

@@ -6,19 +6,19 @@ import math
 from dataclasses import dataclass
 
 from control.decide.delay import OnTheWay, arrived, feed, steady, way
-from control.decide.trim import Patience, cap_of, patience, reference_kg_h, trimmed, worked_with
+from control.decide.trim import Asked, Patience, asked, cap_of, patience, trimmed, worked_with
 from control.settings import ControlSettings
 from control.signals import Decision, Quality, Situation
 
 
 @dataclass(frozen=True)
 class SmithMemory:
-    """What the next step needs, as shares of target where not said: error of then, filtered disturbance, the untrimmed
-    API setpoint (kg/h), what is on its way to the probe: targets (% w/w) and trims, and whether feedback waits."""
+    """What the next step needs, as shares of target where not said: error of then, filtered disturbance, the last move,
+    what is on its way to the probe: targets (% w/w) and trims, and whether feedback waits."""
 
     error: float
     disturbance: float
-    reference_kg_h: float
+    asked: Asked | None
     targets: OnTheWay
     trims: OnTheWay
     wait: Patience | None = None
@@ -40,10 +40,9 @@ class Smith:
     def decide(self, situation: Situation, memory: SmithMemory | None) -> tuple[Decision, SmithMemory]:
         """One step of predictor and PI."""
         tuning, cycle_s, target = self.settings.controller.smith, situation.cycle_s, situation.target
-        reference = reference_kg_h(self.settings, situation)
         passed = way(self.settings.plant, target.throughput_kg_h)
-        before = memory or SmithMemory(0.0, 0.0, reference, steady(target.api_pct), steady(0.0))
-        trim = worked_with(self.settings, situation, before.reference_kg_h)
+        before = memory or SmithMemory(0.0, 0.0, None, steady(target.api_pct), steady(0.0))
+        trim = worked_with(self.settings, situation, before.asked)
         targets = feed(before.targets, target.api_pct, passed, cycle_s)
         trims = feed(before.trims, trim, passed, cycle_s)
         error, disturbance, wait, estimate = before.error, before.disturbance, before.wait, situation.estimate
@@ -61,7 +60,8 @@ class Smith:
                 trim += gain * (error - before.error + error * cycle_s / integral_s)
         cap = cap_of(self.settings, situation)
         trim = max(-cap, min(cap, trim))
-        now = SmithMemory(error, disturbance, reference, targets, trims, wait)
+        move = asked(self.settings, situation, trim)
+        now = SmithMemory(error, disturbance, move, targets, trims, wait)
         return trimmed(self.settings, situation, "smith", trim, saw), now
 
     def prepare(self, memory: SmithMemory | None) -> SmithMemory | None:

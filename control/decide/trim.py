@@ -39,10 +39,33 @@ def reference_kg_h(settings: ControlSettings, situation: Situation) -> float:
     return situation.ratio[api] * situation.refill_factor.get(api, 1.0)
 
 
-def worked_with(settings: ControlSettings, situation: Situation, reference: float) -> float:
-    """The trim that the PLC works with, a share inside the cap; reference: the untrimmed setpoint of then, kg/h."""
-    cap = cap_of(settings, situation)
-    return max(-cap, min(cap, situation.working[settings.named("api")] / reference - 1))
+@dataclass(frozen=True)
+class Asked:
+    """The last move: trim (share), the untrimmed setpoint it was of, and where the PLC worked before it (kg/h)."""
+
+    trim: float
+    reference_kg_h: float
+    worked_kg_h: float
+
+
+def asked(settings: ControlSettings, situation: Situation, trim: float) -> Asked:
+    """What is to be remembered of a move."""
+    return Asked(trim, reference_kg_h(settings, situation), situation.working[settings.named("api")])
+
+
+def worked_with(settings: ControlSettings, situation: Situation, before: Asked | None) -> float:
+    """The trim to go on from, a share inside the cap: what the PLC works with, so that nothing winds up or bumps.
+
+    While the PLC still ramps towards the last move, that move's trim: a recipe's change under way is no trim.
+    """
+    api, cap = settings.named("api"), cap_of(settings, situation)
+    worked = situation.working[api]
+    ramp = 0.5 * situation.envelopes[api].rate_per_s * situation.cycle_s
+    if before is not None and abs(worked - before.worked_kg_h) > ramp:
+        trim = before.trim
+    else:
+        trim = worked / (reference_kg_h(settings, situation) if before is None else before.reference_kg_h) - 1
+    return max(-cap, min(cap, trim))
 
 
 def trimmed(settings: ControlSettings, situation: Situation, name: str, trim: float, saw: str) -> Decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -66,9 +67,15 @@ def closed_loop(
         aim = start if k < 0 else target
         now = replace(situation(settings, aim), working=now.working, estimate=nir(line.tanks[1]))
         decision, memory = decider.decide(now, memory)
-        now = replace(now, working=decision.setpoints)
-        api.append(line.step(dict(decision.setpoints)))
+        now = replace(now, working=ramped(settings, now.working, decision.setpoints))
+        api.append(line.step(dict(now.working)))
     return api[80:]
+
+
+def ramped(settings: ControlSettings, working: Mapping[str, float], wanted: Mapping[str, float]) -> dict[str, float]:
+    """What the PLC works with a cycle later: it moves no faster than its rate."""
+    most = {mv.name: 0.8 * mv.rate_per_s * CYCLE_S for mv in settings.mv}
+    return {n: min(v + most[n], max(v - most[n], wanted[n])) for n, v in working.items()}
 
 
 def test_dead_time_and_lag_keep_mean_and_variance_of_the_residence_time(settings: ControlSettings) -> None:
@@ -116,6 +123,7 @@ def test_a_hidden_loss_is_made_up_for_without_offset_or_swing(settings: ControlS
 def test_a_grade_change_is_left_to_the_ratio(settings: ControlSettings, name: str) -> None:
     api = closed_loop(settings, name, ToyLine(), 400, target=Target(12.0, 20.0, 250.0))
     assert max(api) < 12.12, "the feedback does not push on top of the ratio"
+    assert min(api[90:]) > 11.85, "nor does it take the ramp for a trim, or pull while the line still fills"
     assert api[-1] == pytest.approx(12.0, abs=0.02)
 
 
