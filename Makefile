@@ -9,7 +9,7 @@ help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
 	@echo "make test    set up and run the tests"
 	@echo "make check   lint, types, import contracts"
-	@echo "make bench   speed side by side with peers: ratios into out/bench.json (about a minute)"
+	@echo "make bench   speed side by side with peers: ratios into out/bench.json (five minutes; MODEL=FILE.py: your own)"
 	@echo "make faults  47 kinds of spectral fault against the shipped soft sensor: out/faults/faults.json (a minute or two)"
 	@echo "make kpi     the control table of the README: 11 scenarios, 5 controllers, 20 seeds (about 45 minutes on 2 cores;"
 	@echo "             interrupted, it goes on where it was; rm -r out/kpi to begin anew)"
@@ -40,7 +40,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python -m deploy.bench --out out/bench.json
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m deploy.bench --out out/bench.json $(if $(MODEL),--model $(MODEL))
 
 faults: setup
 	$(BIN)/patloop hil blends --out out/faults --seed 77

@@ -25,7 +25,7 @@ class ModelFile:
     """What a model file says: problem, start state and inputs in force, parameters by step, and another plant.
 
     targets: step -> the model's time-varying parameters [n_tvp]; plant: (x, u) -> x one step later, None where the
-    model is its own plant.
+    model is its own plant; disturb: (step, x) -> x as something changes it after that step.
     """
 
     name: str
@@ -34,6 +34,7 @@ class ModelFile:
     before: FloatArray
     targets: Callable[[int], FloatArray]
     plant: Plant | None
+    disturb: Callable[[int, FloatArray], FloatArray]
 
     def ahead(self, step: int) -> FloatArray:
         """Parameters over the horizon that begins at a step [n_tvp, N + 1]."""
@@ -41,12 +42,12 @@ class ModelFile:
 
 
 def read_model(path: Path) -> ModelFile:
-    """Run a file that has `problem()` and `start() -> (x0, u_before)`, and may have `targets(step)` and `plant(x, u)`.
+    """Run a file that has `problem()` and `start() -> (x0, u_before)`.
 
-    Raises ControlError naming what is missing or does not fit.
+    It may have `targets(step)`, `disturb(step, x)` and `plant(x, u)`. Raises ControlError that names the misfit.
     """
     module = _run(path)
-    made = {name: getattr(module, name, None) for name in ("problem", "start", "targets", "plant")}
+    made = {name: getattr(module, name, None) for name in ("problem", "start", "targets", "disturb", "plant")}
     for name in ("problem", "start"):
         if not callable(made[name]):
             raise ControlError(f"{path}: has no function {name}()")
@@ -58,7 +59,12 @@ def read_model(path: Path) -> ModelFile:
     if (len(x0), len(before)) != (model.n_x, model.n_u):
         has = f"the model has {model.n_x} and {model.n_u}"
         raise ControlError(f"{path}: start() gives {len(x0)} states and {len(before)} inputs, {has}")
-    return ModelFile(path.stem, problem, x0, before, _targets(path, made["targets"], model.n_tvp), made["plant"])
+    targets = _targets(path, made["targets"], model.n_tvp)
+    return ModelFile(path.stem, problem, x0, before, targets, made["plant"], made["disturb"] or _undisturbed)
+
+
+def _undisturbed(_step: int, x: FloatArray) -> FloatArray:
+    return x
 
 
 def _run(path: Path) -> ModuleType:

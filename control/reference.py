@@ -67,18 +67,27 @@ class Reference:
         """Solve from where the last solution was: what do-mpc does once a sample."""
         if p is not None:
             self.aim(p)
-        self.mpc.u0 = ca.DM(u_before)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # do-mpc and casadi disagree about numpy, not about numbers
-            self.mpc.make_step(np.asarray(x0, dtype=float).reshape(-1, 1))
+        self.moved(x0, u_before)
         steps, found = self.problem.horizon_steps, self.mpc.opt_x_num_unscaled
         return Optimum(
             plan=np.hstack([np.asarray(found["_u", k, 0].full()) for k in range(steps)]),
             states=np.hstack([np.asarray(found["_x", k, 0, -1].full()) for k in range(steps + 1)]),
             cost=float(self.price(self.mpc.opt_x_num, self.mpc.opt_p_num)),
-            success=bool(self.mpc.solver_stats["success"]),
+            success=self.solved,
             iterations=int(self.mpc.solver_stats["iter_count"]),
         )
+
+    def moved(self, x0: FloatArray, u_before: FloatArray) -> FloatArray:
+        """do-mpc's own step and nothing else: the inputs for now [n_u]."""
+        self.mpc.u0 = ca.DM(u_before)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # do-mpc and casadi disagree about numpy, not about numbers
+            return np.asarray(self.mpc.make_step(np.asarray(x0, dtype=float).reshape(-1, 1))).ravel()
+
+    @property
+    def solved(self) -> bool:
+        """Whether IPOPT says that the last step ended at an optimum."""
+        return bool(self.mpc.solver_stats["success"])
 
 
 def plain(problem: Problem) -> Reference:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,11 +62,8 @@ class Stepper:
         return move.plan.U[:, 0]
 
 
-def drive(
-    model: ModelFile, compiled: Compiled, driver: Driver, steps: int,
-    disturb: Callable[[int, FloatArray], FloatArray] = lambda _step, x: x,
-) -> Trial:  # fmt: skip
-    """Run the loop from the file's start; disturb changes the state after a step."""
+def drive(model: ModelFile, compiled: Compiled, driver: Driver, steps: int) -> Trial:
+    """Run the loop from the file's start."""
     x, before, X, U, P = model.x0, model.before, [], [], []
     for k in range(steps):
         ahead = model.ahead(k)
@@ -75,12 +71,12 @@ def drive(
         X.append(x)
         U.append(u)
         P.append(ahead[:, 0])
-        x, before = disturb(k, after(model, compiled, x, u, ahead[:, 0])), u
+        x, before = after(model, compiled, k, x, u), u
     return Trial(np.array(X).T, np.array(U).T, np.array(P).T, model.before)
 
 
-def after(model: ModelFile, compiled: Compiled, x: FloatArray, u: FloatArray, p: FloatArray) -> FloatArray:
-    """The state one step later: by the file's plant, else by the model itself."""
+def after(model: ModelFile, compiled: Compiled, step: int, x: FloatArray, u: FloatArray) -> FloatArray:
+    """The state one step later: by the file's plant, else by the model itself, and what disturbs it."""
     if model.plant is not None:
-        return np.asarray(model.plant(x, u), dtype=float).ravel()
-    return compiled.call("predict", x, u, p)[0][:, 0]
+        return model.disturb(step, np.asarray(model.plant(x, u), dtype=float).ravel())
+    return model.disturb(step, compiled.call("predict", x, u, model.targets(step))[0][:, 0])
