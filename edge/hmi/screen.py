@@ -19,6 +19,7 @@ MODE_SAYS = {
 }
 MODES = ("monitor", "advise", "closed")
 NONE = "–"
+SUSPECTED_PCT = 20.0  # our choice: below, it comes and goes with the noise
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def screen(live: Live) -> Screen:
         bigs=_bigs(live, thought),
         setpoints=_setpoints(live, mode),
         reason=_reason(thought, mode),
-        notes=tuple(command.get("reasons") or ()),
+        notes=(*(command.get("reasons") or ()), *_evidence(thought, mode)),
         alarms=tuple(
             AlarmLine(a["name"], a["text"], a["priority"], _clock(a["since_s"], "%H:%M:%S"))
             for a in thought.get("alarms") or ()
@@ -185,6 +186,24 @@ def _setpoints(live: Live, mode: str) -> tuple[Setpoint, ...]:
 def _reason(thought: Mapping[str, Any], mode: str) -> str:
     decision = thought.get("decision")
     return str(decision["reason"]) if decision and mode != "monitor" else ""
+
+
+def _evidence(thought: Mapping[str, Any], mode: str) -> tuple[str, ...]:
+    """What takes room from the controller, what limits its move and what that costs; nothing when all is well."""
+    decision, room = thought.get("decision") or {}, thought.get("room") or {}
+    told = []
+    if mode == "monitor":
+        return ()
+    if room.get("reason"):
+        told.append(f"PAT has {100 * room['pat']:.0f} % of its authority: {room['reason']}")
+    for active in (decision.get("active") or ())[:1]:
+        told.append(f"limited by {active['name']} ({active['side']}) in {active['ahead_s']:.0f} s")
+    if decision.get("priority"):
+        told.append(f"no move keeps every limit: priority {decision['priority']} gives way")
+    doubt = 100 * float((thought.get("belief") or {}).get("loss_probability") or 0.0)
+    if doubt >= SUSPECTED_PCT:
+        told.append(f"delivery may have jumped: {doubt:.0f} % sure")
+    return tuple(told)
 
 
 def _trend(live: Live, thought: Mapping[str, Any]) -> Trend:
