@@ -99,7 +99,12 @@ def identify(
     def unexplained(shape: FloatArray) -> FloatArray:
         return record.linear(shape)[2]
 
-    fits = [least_squares(unexplained, start, bounds=((1e-3, 0.0), (LONGEST, LONGEST))) for start in STARTS]
+    starts = list(STARTS)
+    if record.lags > 1:  # a single lag is found surely, and says where several equal ones may lie
+        one = identify(time_s, applied, output, "fopdt", known)
+        lag, dead = one.time_constant_s.value / between_s, one.dead_time_s.value / between_s
+        starts = [(max(2e-3, lag / record.lags), max(0.0, dead - lag / record.lags))]
+    fits = [least_squares(unexplained, start, bounds=((1e-3, 0.0), (LONGEST, LONGEST))) for start in starts]
     shape = np.asarray(min(fits, key=lambda fit: float(fit.cost)).x)
     # Slow noise leaves no more freedom than there are holds of the input.
     holds, hold = max(1, round(away_s / shortest_s) - 5), round(shortest_s / record.step_s)

@@ -203,8 +203,8 @@ class StepTestSettings(Table):
     """
 
     variable: str
-    amplitude_pct: Positive = 1.5
-    switch_s: Positive = 480.0
+    amplitude_pct: Positive = 2.5
+    switch_s: Positive = 400.0
     length_min: Positive = 60.0
     lead_s: Positive = 300.0
     shape: Literal["prbs", "step"] = "prbs"

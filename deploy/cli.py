@@ -14,11 +14,17 @@ class LazyGroup(click.Group):
     """A click group whose commands are entry points, imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return sorted({point.name for point in entry_points(group=GROUP)})
+        return sorted({point.name for point in entry_points(group=GROUP) if " " not in point.name})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        found = [point for point in entry_points(group=GROUP) if point.name == cmd_name]
-        return _load(found[0]) if found else None
+        points = entry_points(group=GROUP)
+        found = [point for point in points if point.name == cmd_name]
+        if not found:
+            return None
+        command = _load(found[0])
+        if isinstance(command, click.Group):
+            _join(command, [point for point in points if point.name.startswith(f"{cmd_name} ")])
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
@@ -31,6 +37,12 @@ class LazyGroup(click.Group):
                 rows.append((name, command.get_short_help_str(90)))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _join(group: click.Group, points: list[EntryPoint]) -> None:
+    """Put in the commands that a higher package adds to a lower one's group: their names are paths, "group command"."""
+    for point in points:
+        group.add_command(_load(point), point.name.split(" ", 1)[1])
 
 
 def _load(point: EntryPoint) -> click.Command:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from control.decide.ratio import ratio_setpoints
 from control.errors import ControlError
-from control.identify import Identified, Order, identify
-from control.settings import StepTestSettings
+from control.identify import Identified, Order, fitted, identify
+from control.settings import ControlSettings, StepTestSettings
 from control.signals import Quality, Target
 from control.steptest import Design, design
 from edge.config import read_config
 from edge.errors import ConfigError
 from edge.line import Line, compose_config
-from edge.signals import Thought
+from edge.signals import Acted, Request, Sample, Thought
 from hil_sim.bench import run_one
 from hil_sim.line.parameters import load_parameters
 from hil_sim.rig import Truth
@@ -33,14 +33,59 @@ START_S = 60.0  # the operator closes the loop within this
 
 @dataclass(frozen=True)
 class Record:
-    """One cycle a row: seconds since the start, the flow asked (kg/h, refill feed-forward taken out), the level, the
-    NIR estimate (% w/w, NaN where there was no new good one), the true API (% w/w)."""
+    """One cycle a row: seconds since the start, the flow asked (kg/h, refill feed-forward taken out), the NIR estimate
+    (% w/w, NaN where there was no new good one), what the feeders' own weights say that went in beside the test (%
+    w/w), and the true API (% w/w)."""
 
     time_s: FloatArray
     applied_kg_h: FloatArray
-    level: FloatArray
     estimate_pct: FloatArray
+    known_pct: FloatArray
     true_pct: FloatArray
+
+
+class Watcher:
+    """A recorder that keeps what the identification needs; it answers no requests and stores no artefacts."""
+
+    def __init__(self, settings: ControlSettings, made: Design, ratio: Mapping[str, float],
+                 told: Callable[[float], None]) -> None:  # fmt: skip
+        self._made, self._ratio, self._told = made, ratio, told
+        self._feeders = [mv.name for mv in settings.mv if mv.role != "force"]
+        self._api = settings.named("api")
+        self._seen_counters: set[int] = set()
+        self.rows: list[tuple[float, float, float, float]] = []
+        self.aborted = ""
+
+    def cycle(self, sample: Sample, thought: Thought) -> None:
+        """One row a cycle with a decision."""
+        decision, seen = thought.decision, thought.estimate
+        if decision is None:
+            return
+        counter = -1 if seen is None else seen.counter
+        fresh = seen is not None and seen.quality is Quality.GOOD and counter not in self._seen_counters
+        self._seen_counters.add(counter)
+        if decision.figures["aborted"] and not self.aborted:
+            self.aborted = decision.reason
+        applied = decision.figures["applied_kg_h"]
+        self.rows.append((sample.scan.time_s, applied, seen.value if seen is not None and fresh else math.nan,
+                          self._known_pct(sample, applied)))  # fmt: skip
+        self._told(min(1.0, decision.figures["elapsed_s"] / self._made.length_s))
+
+    def acted(self, sample: Sample, acted: Acted) -> None:
+        """Not needed."""
+
+    def artefact(self, time_s: float, name: str, digest: str, folder: Path) -> None:
+        """Not needed."""
+
+    def requests(self) -> tuple[Request, ...]:
+        """Nobody asks for anything."""
+        return ()
+
+    def _known_pct(self, sample: Sample, applied: float) -> float:
+        weighed = {name: sample.scan.readings[f"{name}.PV"].value for name in self._feeders}
+        planned = {**{name: self._ratio[name] for name in self._feeders}, self._made.variable: applied}
+        found = 100 * (weighed[self._api] / sum(weighed.values()) - planned[self._api] / sum(planned.values()))
+        return found if math.isfinite(found) else 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +100,7 @@ class Outcome:
     true_gain: float
     largest_off_lc_pct: float
     limit_lc_pct: float
+    target_pct: float
     record: Record
 
     @property
@@ -77,7 +123,7 @@ def compose_test(line_file: Path, asked: StepTestSettings) -> tuple[Line, Design
     if settings is None:
         raise ConfigError(f"{line_file}: has no control tables; a step test needs a controlled line")
     try:
-        return line, design(settings, asked, target), target
+        return line, design(settings, asked, ratio_setpoints(settings, target)), target
     except ControlError as error:
         raise ConfigError(str(error)) from error
 
@@ -89,38 +135,28 @@ def play(
     """Play the test in lock-step and read its answer; told: called with the share that is done."""
     if line.control is None:
         raise ConfigError("a step test needs a controlled line")
-    rows: list[tuple[float, float, float, float, float]] = []
-    aborted: list[str] = []
-    counters: set[int] = set()
+    settings, truths = line.control.settings, list[tuple[float, float]]()
+    watcher = Watcher(settings, made, ratio_setpoints(settings, target), told)
 
-    def watch(truth: Truth, thought: Thought) -> None:
-        decision, seen = thought.decision, thought.estimate
-        if decision is None:
-            return
-        fresh = seen is not None and seen.quality is Quality.GOOD and seen.counter not in counters
-        counters.add(seen.counter if seen is not None else -1)
-        if decision.figures["aborted"] and not aborted:
-            aborted.append(decision.reason)
-        rows.append((truth.time_s, decision.figures["applied_kg_h"], decision.figures["level"],
-                     seen.value if fresh and seen is not None else math.nan, truth.api_pct))  # fmt: skip
-        told(min(1.0, decision.figures["elapsed_s"] / made.length_s))
+    def truth(now: Truth, thought: Thought) -> None:  # noqa: ARG001 - the watcher keeps the thought
+        truths.append((now.time_s, now.api_pct))
 
-    run_one(line, scenario, seed, (made.length_s + START_S) / 3600, watch)
-    table = np.array(rows)
-    table[:, 0] -= table[0, 0]
-    record = Record(*table.T)
-    found, why = None, aborted[0] if aborted else ""
-    if not aborted:
+    run_one(line, scenario, seed, (made.length_s + START_S) / 3600, truth, watcher)
+    if not watcher.rows:
+        raise ConfigError("the line was never ready for a decision; nothing was played")
+    time_s, applied, estimate, known = np.array(watcher.rows).T
+    true_pct = np.interp(time_s, *np.array(truths).T)
+    record = Record(time_s - time_s[0], applied, estimate, known, true_pct)
+    found, why = None, watcher.aborted
+    if not watcher.aborted:
         try:
-            found = identify(record.time_s, record.applied_kg_h, record.estimate_pct, order)
+            found = identify(record.time_s, record.applied_kg_h, record.estimate_pct, order, record.known_pct)
         except ControlError as error:
             why = str(error)
-    flow = ratio_setpoints(line.control.settings, target)[made.variable]
-    own = 100.0 if made.variable == line.control.settings.named("api") else 0.0
+    own = 100.0 if made.variable == settings.named("api") else 0.0
     true_gain = (own - target.api_pct) / target.throughput_kg_h  # of a mass balance: d(api)/d(flow), others held
-    off = float(np.abs(record.true_pct / target.api_pct - 1).max()) * 100
-    assert flow > 0, "a feeder of the recipe delivers something"
-    return Outcome(made, aborted[0] if aborted else "", found, why, true_gain, off, asked.api_limit_lc_pct, record)
+    off = float(np.abs(true_pct / target.api_pct - 1).max()) * 100
+    return Outcome(made, watcher.aborted, found, why, true_gain, off, asked.api_limit_lc_pct, target.api_pct, record)
 
 
 def write_report(outcome: Outcome, out: Path, asked: dict[str, Any]) -> None:
@@ -143,13 +179,13 @@ def _draw(outcome: Outcome, png: Path) -> None:
     minutes = record.time_s / 60
     figure = Figure(figsize=(10.0, 6.0), layout="constrained", dpi=110)
     top, low = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.4))
-    target = 100 * float(np.median(record.true_pct)) / 100
-    band = outcome.limit_lc_pct * target / 100
+    target, band = outcome.target_pct, outcome.limit_lc_pct * outcome.target_pct / 100
     top.axhspan(target - band, target + band, color="#e6efe6", linewidth=0)
     top.plot(minutes, record.estimate_pct, ".", ms=2.5, color="#b9b9b9", label="NIR estimate")
     top.plot(minutes, record.true_pct, color="#222222", lw=1.0, label="truth")
     if found is not None:
-        top.plot(minutes, _fitted(outcome), color="#0b6e99", lw=1.6, label="model")
+        model = fitted(found, record.time_s, record.applied_kg_h, record.known_pct)
+        top.plot(minutes, model, color="#0b6e99", lw=1.6, label="model")
         top.set_title(
             f"gain {found.gain.value:.2f} ({found.gain.low:.2f} to {found.gain.high:.2f}) % w/w a kg/h, lag "
             f"{found.time_constant_s.value:.0f} s ({found.time_constant_s.low:.0f} to "
@@ -164,15 +200,3 @@ def _draw(outcome: Outcome, png: Path) -> None:
     for ax in (top, low):
         ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(png, metadata={"Software": None})
-
-
-def _fitted(outcome: Outcome) -> FloatArray:
-    """The model's answer about the record's own mean."""
-    from control.identify import LAGS, response
-
-    record, found = outcome.record, outcome.found
-    assert found is not None, "only what was identified is drawn"
-    u = record.applied_kg_h - record.applied_kg_h[0]
-    step = float(record.time_s[1] - record.time_s[0])
-    moved = response(u, step, found.dead_time_s.value, found.time_constant_s.value, LAGS[found.order])
-    return np.asarray(found.gain.value * (moved - moved.mean()) + np.nanmean(record.estimate_pct))

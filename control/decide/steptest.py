@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from control.errors import ControlError
@@ -42,8 +43,8 @@ class StepTest:
         now = self._begun(situation, asked) if memory is None else memory
         factor = situation.refill_factor.get(asked.variable, 1.0)
         applied = situation.working.get(asked.variable, float("nan")) / factor
-        if now.ordered_kg_h == now.ordered_kg_h and (factor != 1.0 or now.blind):  # noqa: PLR0124 - not NaN
-            # Through a refill and a cycle longer the setpoint follows the feed factor with a lag the flow does not have.
+        if math.isfinite(now.ordered_kg_h) and (factor != 1.0 or now.blind):
+            # Through a refill and a cycle on, the setpoint follows the feed factor with a lag that the flow has not.
             applied = now.ordered_kg_h
         now = replace(self._advanced(situation, asked, now, applied), blind=factor != 1.0)
         step = 0 if now.made is None or now.aborted else level(now.made, now.elapsed_s)
