@@ -106,14 +106,14 @@ def play(plan: Sequence[Job], jobs: int, out: Path, *, resume: bool) -> list[Row
     return [{k: v for k, v in row.items() if k != RUN} for row in rows]
 
 
-def conclude(rows: Sequence[Row], out: Path, title: str, by: Sequence[str] = ("scenario", "controller")) -> None:
+def conclude(rows: Sequence[Row], out: Path, title: str) -> None:
     """Write table.md and figure.png, print the table."""
     from hil_sim.summary import report, table
     from hil_sim.summary_figure import draw
 
-    (out / "table.md").write_text(report(rows, by))
+    (out / "table.md").write_text(report(rows))
     draw(rows, out / "figure.png", title)
-    show(table(rows, by))
+    show(table(rows))
     click.echo(f"rows: {out / 'rows.jsonl'}; table: {out / 'table.md'}; figure: {out / 'figure.png'}")
 
 
@@ -126,7 +126,7 @@ def show(lines: list[list[str]]) -> None:
     chosen = [i for i, name in enumerate(head) if not narrow or i < named or name in ESSENTIAL]
     grid = Table(title="API in % of label claim, true values; mean ± 95 % interval over seeds", box=box.SIMPLE_HEAD)
     for i in chosen:
-        grid.add_column(head[i], justify="left" if i < named else "right", no_wrap=i < named)
+        grid.add_column(head[i], justify="left" if i < named else "right", no_wrap=i < 2)
     for line in lines[1:]:
         grid.add_row(*(line[i] for i in chosen))
     console.print(grid)

@@ -26,6 +26,7 @@ COLUMNS = {
     "back_within_1pct_min": "back in ±1 % min",
     "first_within_min": "first in ±3 % min",
 }
+BY = ("scenario", "controller")
 STANDINGS = ("time_outside_3pct", "rsd_pct", "travel")
 
 
@@ -38,7 +39,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(found.mean()), float(stats.t.ppf(0.975, len(found) - 1)) * spread
 
 
-def table(rows: Sequence[Row], by: Sequence[str] = ("scenario", "controller")) -> list[list[str]]:
+def table(rows: Sequence[Row], by: Sequence[str] = BY) -> list[list[str]]:
     """A text table, header first: one line a combination of the columns `by`, 'mean ± half width' a figure.
 
     Figures that no row has are left out; one that this line never met while another of its scenario did is 'never'.
@@ -92,10 +93,10 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
 
 
-def report(rows: Sequence[Row], by: Sequence[str] = ("scenario", "controller")) -> str:
-    """The whole Markdown page: standings of what matters most, then every figure."""
+def report(rows: Sequence[Row], by: Sequence[str] = BY) -> str:
+    """The whole Markdown page: every figure, then, if scenario and controller are all that differs, the standings."""
     parts = ["API in % of label claim, true values; mean ± 95 % interval over seeds.", markdown(table(rows, by))]
-    if len({str(r["controller"]) for r in rows}) > 1:
+    if tuple(by) == BY and len({str(r["controller"]) for r in rows}) > 1:
         for name in (n for n in STANDINGS if any(r.get(n) is not None for r in rows)):
             parts += [
                 f"**{COLUMNS[name]}**: best bold, ≈ not to be told from it (paired by seed, 95 %).",
