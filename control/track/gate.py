@@ -11,6 +11,7 @@ from control.track.gap import Fed, Gap
 from control.track.residence import Residence
 from control.track.settings import TrackSettings
 
+DOUBT = 0.5
 CORNERS = (-1.0, 0.0, 1.0)  # hold-ups at their mean and one sigma to either side
 
 
@@ -73,7 +74,7 @@ def at_gate(
     lc_pct, sigma = per * (feed.now_pct[1] + gap.pct), per * gap.sigma_pct
     slope, slope_sigma = gap.slope_pct_s
     known = per * (feed.ahead_pct[1] - feed.now_pct[1] + slope * ahead_s)
-    doubt = per * 0.5 * slope_sigma * ahead_s  # half a sigma: the level's own interval holds the rest
+    doubt = per * DOUBT * slope_sigma * ahead_s
     reach = sigmas * sigma + margin_lc_pct
     low, high = lc_pct + min(0.0, known - doubt) - reach, lc_pct + max(0.0, known + doubt) + reach
     # A change that the feeders saw is as good as the residence: NIR noise may not talk it away.
