@@ -48,7 +48,7 @@ def parts_of(config: LineConfig, source: str) -> Loop:
     beside = [_modes(config), _record(config)]
     if control is not None:
         steps += [_observe(control), _decide(control), _guard(config, control), _actuate(config, control)]
-        beside.insert(1, _divert(config))
+        beside[1:1] = [_divert(config), _track(config)]
         if config.lab is not None:
             beside.insert(0, _laboratory(config))
     rows = () if control is None else tuple(_setpoint(mv, control) for mv in control.mv)
@@ -144,11 +144,12 @@ def _guard(config: LineConfig, control: ControlSettings) -> Part:
     caps = [f"{mv.trim_cap_pct:g} %" for mv in control.mv if mv.trim_cap_pct is not None]
     lines = [
         "own limits and the PLC's, the tighter", "rates a second, see table",
-        f"PAT trim at most {', '.join(dict.fromkeys(caps))} of the ratio",
+        f"PAT trim at most {', '.join(dict.fromkeys(caps))} of the ratio, less with less evidence",
         f"anything older than {fresh.max_age_s:g} s: hold",
         f"held for {fresh.release_after_s:g} s: back to the PLC", "writes in mode closed only",
     ]  # fmt: skip
-    return Part("guard", "last word before the wire", tuple(lines))
+    evidence = tuple(f"authority: {told}" for told in _numbers(control.authority))
+    return Part("guard", "last word before the wire", tuple(lines), evidence)
 
 
 def _actuate(config: LineConfig, control: ControlSettings) -> Part:
@@ -173,6 +174,12 @@ def _divert(config: LineConfig) -> Part:
         return Part("divert", "gate", ("no diversion",))
     limit = f"±{found.api_limit_lc_pct:g} % of label claim"
     return Part("divert", "gate", (f"belief ± {found.sigmas:g} sigma outside", limit))
+
+
+def _track(config: LineConfig) -> Part:
+    found = config.track
+    lines = _numbers(found, given_only=True) or ["residence and doubt at their defaults"]
+    return Part("track", "material in kg fed", tuple(lines), tuple(_numbers(found)))
 
 
 def _laboratory(config: LineConfig) -> Part:

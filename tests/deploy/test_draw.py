@@ -25,13 +25,16 @@ def run(*words: object) -> Result:
 
 def test_the_text_holds_what_the_line_file_says() -> None:
     told = run(LINE).stdout
+    config, _ = read_config(LINE)
+    gate = config.diversion
+    assert gate is not None
     for words in (
-        "opc.tcp://127.0.0.1:48400", "Nir", "model cdc_api_nir", "version 1 of 1, effective", "controller mpc",
-        "belief ± 2 sigma outside", "±5 % of label claim", "ceiling: closed", "starts in advise",
+        "opc.tcp://127.0.0.1:48400", "Nir", "model cdc_api_nir", "version 1 of 1, effective",
+        f"belief ± {gate.sigmas:g} sigma outside", f"±{gate.api_limit_lc_pct:g} % of label claim", "ceiling: closed",
+        "starts in advise", f"controller {config.control().controller.name}",  # type: ignore[union-attr]
         "anything older than 12 s: hold", "FeederMgst.SP_Remote", "DivertRequest",
     ):  # fmt: skip
         assert words in told, words
-    config, _ = read_config(LINE)
     rows = {line.split()[0]: line.split() for line in told.splitlines() if line.split()[:1] and line[0] not in "│├└ "}
     for mv in config.mv:
         cap = "-" if mv.trim_cap_pct is None else f"±{mv.trim_cap_pct:g}"
@@ -68,7 +71,7 @@ def test_no_text_leaves_its_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     write_picture(parts_of(config, LINE.name), tmp_path / "f.png")
     (axes,) = kept[0].axes
     boxes = [p.get_window_extent() for p in axes.patches if isinstance(p, FancyBboxPatch)]
-    assert len(boxes) == 11
+    assert len(boxes) == 12
     inside = 0
     for text in axes.texts:
         place = text.get_window_extent()
