@@ -20,7 +20,7 @@ from edge.record.chain import Row
 from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
 from edge.record.inputs import FROM, JOURNAL, TO, InputError, progress, reading
 from edge.record.journal import Journal
-from edge.record.report_commands import genealogy
+from edge.record.report_commands import genealogy, performance
 from edge.record.shadow import write_shadow
 from edge.record.verify import verify as verify_journal
 
@@ -150,6 +150,7 @@ def watch(journal: Path, kind: str | None, count: int | None) -> None:
 
 
 journal.add_command(genealogy)
+journal.add_command(performance)
 
 
 @click.command()

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from control.signals import Belief, Estimate, Target
 from control.track import Balance, Minute, TrackMemory, track
@@ -21,7 +19,8 @@ from edge.material import material
 from edge.record.canonical import decode, from_plain
 from edge.record.export import utc
 from edge.record.journal import Journal
-from edge.signals import Link, Scan
+from edge.record.recorded import recorded_config, recorded_scan
+from edge.signals import Link
 
 Cell = float | str
 LOT_COLUMNS = ("feeder", "from", "lot")
@@ -112,30 +111,12 @@ def genealogy(
 
 
 def _begin(body: dict[str, Any], seq: int) -> _Run:
-    try:
-        config = LineConfig.model_validate(_known(LineConfig, body["config"]))
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise ConfigError(f"record {seq}: written by another release: its '{where}' cannot be used here") from error
+    config = recorded_config(body, seq)
     control, limits = config.control(), config.diversion
     if control is None or limits is None:
         raise ConfigError(f"record {seq}: this line is only watched: it has no feeders and no gate to track between")
     fixed = tracker(control, config.track, limits.api_limit_lc_pct, limits.sigmas)
     return _Run(config, fixed, str(body.get("controller_hash") or ""))
-
-
-def _known(table: type[BaseModel], told: Any) -> Any:
-    """What a recorded table holds of the keys that are still known: the settings of an older release are read too."""
-    if not isinstance(told, dict):
-        return told
-    return {name: _part(table.model_fields[name].annotation, told[name]) for name in told if name in table.model_fields}
-
-
-def _part(hint: Any, told: Any) -> Any:
-    tables = [h for h in (hint, *get_args(hint)) if isinstance(h, type) and issubclass(h, BaseModel)]
-    if not tables:
-        return told
-    return [_known(tables[0], item) for item in told] if isinstance(told, list) else _known(tables[0], told)
 
 
 def _cycle(run: _Run, body: dict[str, Any]) -> Minute | None:
@@ -148,8 +129,7 @@ def _cycle(run: _Run, body: dict[str, Any]) -> Minute | None:
     target, sample = thought.get("target"), body["sample"]
     if target is None or sample["link"] != Link.ONLINE:
         return None
-    keys = ("time_s", "link", "epoch", "session_id", "readings", "reason")
-    scan = from_plain(Scan, {**{key: sample[key] for key in keys}, "lab": (sample["lab"] or [None])[0]})
+    scan = recorded_scan(sample)
     estimate, belief = thought.get("estimate"), thought.get("belief")
     seen = material(
         run.fixed.control,

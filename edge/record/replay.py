@@ -31,11 +31,13 @@ class ReplayReport:
 
 
 def replay_journal(
-    path: Path, from_s: float | None, to_s: float | None, progress: Callable[[int, int], None]
-) -> ReplayReport:
+    path: Path, from_s: float | None, to_s: float | None, progress: Callable[[int, int], None],
+    around: Callable[[Line], Line] = lambda line: line,
+) -> ReplayReport:  # fmt: skip
     """Think every cycle again from its start record on; cycles between from_s and to_s are compared.
 
-    The bundles come from the journal itself. Raises PatloopError when the journal does not hold what is needed.
+    The bundles come from the journal itself; around: what is put round the line, to look on. Raises PatloopError when
+    the journal does not hold what is needed.
     """
     compared = 0
     with Journal.open_reader(path) as journal, tempfile.TemporaryDirectory() as scratch:
@@ -49,7 +51,7 @@ def replay_journal(
             if to_s is not None and row.time_s > to_s and row.kind == "cycle":
                 break
             if row.kind == "start":
-                line = _line_of(journal, row, Path(scratch) / str(row.seq))
+                line = around(_line_of(journal, row, Path(scratch) / str(row.seq)))
                 loop, reader = begin(line, carried(line.config, *newest_known)), SampleReader()
             if row.kind == "artefact" and line is not None:
                 _add_sensor(line, row, Path(scratch) / str(row.seq))
