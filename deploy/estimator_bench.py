@@ -1,4 +1,7 @@
-"""the moving-horizon estimator against plain do-mpc's -> a row of the bench: same samples, same weights, in turns."""
+"""the moving-horizon estimator against plain do-mpc's -> a row of the bench: same samples, same weights, in turns.
+
+Processor time of the one thread, as in `deploy.control_bench`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 from control.compile import compile_problem
 from control.compiled import Compiled
 from control.model_file import ModelFile
+from control.native import cache_folder, native
 from control.observe.mhe import Estimator, Seen, advance, begin
 from control.observe.robust import squared
 from control.observe.window_model import window_model
@@ -59,7 +63,7 @@ class Ours:
 
 def against_do_mpc(model: ModelFile, say: Callable[[str], None], steps: int) -> Row:
     """Both estimate the same life; windows are filled first, then steps are timed and judged."""
-    compiled = compile_problem(model.problem)
+    compiled = native(compile_problem(model.problem), cache_folder())
     life = _life(model, compiled, WINDOW + steps)
     ours = Ours(model, compiled, life)
     weight: FloatArray = np.linalg.inv(_settled_prior(model, compiled, life)).astype(float)
@@ -77,10 +81,10 @@ def against_do_mpc(model: ModelFile, say: Callable[[str], None], steps: int) -> 
     for first in range(0, WINDOW + steps, TURN):
         for step, times, errors in zip(sides, spent, missed, strict=True):
             for k in range(first, min(first + TURN, WINDOW + steps)):
-                start = time.perf_counter_ns()
+                start = time.thread_time_ns()
                 found = step(k)
                 if k >= WINDOW:
-                    times.append((time.perf_counter_ns() - start) / 1e6)
+                    times.append((time.thread_time_ns() - start) / 1e6)
                     errors.append((found - life.X[:, k]) / life.process_sigma)
         say(f"estimation, {model.name}, window {WINDOW}: sample {first} of {WINDOW + steps}")
     own, others = (float(np.sqrt(np.mean(np.array(errors) ** 2))) for errors in missed)
