@@ -218,14 +218,15 @@ class Rti:
         if not (np.all(first) and inside):
             return move, played, cost
         known = self.cost(Plan(start, self.rolled(x0, start, P)), before, P, bounds)
-        whole = move.plan.U
+        if cost <= known or not np.isfinite(known):
+            return move, played, cost
         for share in SHORTER:
-            if cost <= known or not np.isfinite(known):
-                break
-            U = start + share * (whole - start)
-            played = Plan(U, self.rolled(x0, U, P))
-            cost, move = self.cost(played, before, P, bounds), replace(move, plan=played)
-        return move, played, cost
+            U = start + share * (move.plan.U - start)
+            shorter = Plan(U, self.rolled(x0, U, P))
+            less = self.cost(shorter, before, P, bounds)
+            if less <= known:
+                return replace(move, plan=shorter), shorter, less
+        return move, played, cost  # no share of it pays: small steps would only stick where the limits bend
 
     def converge(
         self, x0: FloatArray, before: FloatArray, P: FloatArray, iterations: int = 100, tolerance: float = 1e-9
