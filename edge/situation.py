@@ -26,6 +26,7 @@ class Remembered:
     """What the situation of the next cycle needs of this one.
 
     begun_s: since when the service looks at the line; nir_s, lab_s: last usable spectrum and last laboratory sample;
+    half_width: of that estimate's interval, % w/w: a bad one has none, and what is known fades by its age instead;
     aim, changed_s: the last target and since when it holds (the start counts as a change: the line may be filling).
     """
 
@@ -35,6 +36,7 @@ class Remembered:
     lab_counter: int = -1
     begun_s: float | None = None
     nir_s: float | None = None
+    half_width: float = math.inf
     lab_s: float | None = None
     aim: Target | None = None
     changed_s: float = -math.inf
@@ -94,21 +96,25 @@ def _new_result(scan: Scan, counter: int) -> tuple[LabResult, ...]:
 def _remember(before: Remembered, sensed: Sensed, scan: Scan, aim: Target, lab: tuple[LabResult, ...]) -> Remembered:
     begun_s = scan.time_s if before.begun_s is None else before.begun_s
     nir = sensed.estimate
-    nir_s = nir.time_s if nir is not None and nir.quality is not Quality.BAD else before.nir_s
+    nir_s, half_width = before.nir_s, before.half_width
+    if nir is not None and nir.quality is not Quality.BAD:
+        nir_s, half_width = nir.time_s, (nir.upper - nir.lower) / 2
     lab_s = max((r.sample_time_s for r in lab), default=before.lab_s)
     counter = before.lab_counter if scan.lab is None else scan.lab.counter
     changed_s = scan.time_s if aim != before.aim else before.changed_s
-    return replace(before, begun_s=begun_s, nir_s=nir_s, lab_s=lab_s, lab_counter=counter, aim=aim, changed_s=changed_s)
+    return replace(
+        before, begun_s=begun_s, nir_s=nir_s, half_width=half_width, lab_s=lab_s, lab_counter=counter, aim=aim,
+        changed_s=changed_s,
+    )  # fmt: skip
 
 
 def _evidence(line: Line, now: Remembered, sensed: Sensed, sample: Sample, aim: Target) -> Evidence:
-    time_s, nir, begun_s = sample.scan.time_s, sensed.estimate, now.begun_s or 0.0
+    time_s, begun_s = sample.scan.time_s, now.begun_s or 0.0
     licence = sample.licence
     bundle = None if licence is None else line.sensors.get(licence.bundle_hash)
     inside, of = sensed.watch.covered
-    half = math.inf if nir is None else 50 * (nir.upper - nir.lower) / aim.api_pct
     return Evidence(
-        interval_pct=half if now.nir_s is not None else math.inf,
+        interval_pct=100 * now.half_width / aim.api_pct,
         covered=inside / of if of >= ENOUGH_RESULTS else None,
         nir_age_s=math.inf if now.nir_s is None else time_s - now.nir_s,
         lab_age_s=time_s - (begun_s if now.lab_s is None else now.lab_s),
