@@ -203,13 +203,13 @@ class StepTestSettings(Table):
     """
 
     variable: str
-    amplitude_pct: Positive = 2.5
+    amplitude_pct: Positive = 2.0
     switch_s: Positive = 400.0
     length_min: Positive = 60.0
     lead_s: Positive = 300.0
     shape: Literal["prbs", "step"] = "prbs"
     api_limit_lc_pct: Positive = 4.0
-    margin_lc_pct: Positive = 1.5
+    margin_lc_pct: Positive = 2.0
     weight_limit_pct: Positive = 5.0
     blind_s: Positive = 60.0
 

@@ -13,7 +13,7 @@ WAYS = ("fopdt", "sopdt")
 @click.command()
 @click.argument("line_file", metavar="LINE.toml", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--variable", required=True, help="feeder to test, as the line file names it")
-@click.option("--amplitude", default=2.5, show_default=True, type=click.FloatRange(min=0, min_open=True),
+@click.option("--amplitude", default=2.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
               help="% of the feeder's ratio; cut to what its limits and the quality leave")
 @click.option("--minutes", default=60.0, show_default=True, type=click.FloatRange(min=1), help="length of the test")
 @click.option("--switch", "switch_s", default=400.0, show_default=True, type=click.FloatRange(min=10),

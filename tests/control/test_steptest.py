@@ -50,7 +50,7 @@ def test_the_answer_is_the_mass_balances(settings: ControlSettings) -> None:
 @pytest.mark.parametrize(
     ("asked", "why", "amplitude"),
     [
-        ({}, "", 2.0), ({"amplitude_pct": 4.0}, "the quality limit", 2.5 / 0.9),
+        ({}, "", 2.0), ({"amplitude_pct": 4.0}, "the quality limit", 2.0 / 0.9),
         ({"variable": "FeederMgst", "amplitude_pct": 9.0}, "its trim cap", 3.0),
     ],
 )  # fmt: skip
