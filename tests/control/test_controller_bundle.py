@@ -25,8 +25,8 @@ def test_prediction_equals_an_independent_integration_of_the_model(
     from scipy.integrate import solve_ivp
 
     model = build(settings)
-    x = np.array([2.0, 10.7, 6.9, 0.2, *[10.2] * 3, *[9.9] * 6, 9.8, 9.5, 0.97, 0.1, 1.0])
-    u, p = np.array([2.1, 10.6, 6.95, 0.21, 9.7]), np.array([10.0, 20.0, 250.0])
+    x = np.array([2.0, 10.7, 6.9, 0.2, *[10.2] * 3, *[9.9] * 6, 9.8, 9.5, 0.97, 0.1, 1.0, 0.0])
+    u, p = np.array([2.1, 10.6, 6.95, 0.21, 9.7]), np.array([10.0, 20.0, 250.0, 1.0])
     nothing = [np.zeros(s.shape) for s in (model._z(0), model._p(0), model._w(0))]
 
     def rhs(_: float, state: np.ndarray) -> np.ndarray:
@@ -39,8 +39,8 @@ def test_prediction_equals_an_independent_integration_of_the_model(
 
 
 def test_jacobian_is_the_derivative(bundle: ControllerBundle) -> None:
-    x = np.array([2.0, 10.7, 6.9, 0.2, *[10.2] * 3, *[9.9] * 6, 9.8, 9.5, 0.97, 0.1, 1.0])
-    u, p = np.array([2.1, 10.6, 6.95, 0.21, 9.7]), np.array([10.0, 20.0, 250.0])
+    x = np.array([2.0, 10.7, 6.9, 0.2, *[10.2] * 3, *[9.9] * 6, 9.8, 9.5, 0.97, 0.1, 1.0, 0.0])
+    u, p = np.array([2.1, 10.6, 6.95, 0.21, 9.7]), np.array([10.0, 20.0, 250.0, 1.0])
     base, A = bundle.call("predict", x, u, p)
     for i in range(len(x)):
         moved = x.copy()

@@ -6,11 +6,13 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from control.decide.ratio import ratio_setpoints
 from control.signals import Mode, Quality, Reading
 from edge.cycle import Loop, begin, cycle
 from edge.line import Line, compose
@@ -114,7 +116,7 @@ class Frozen:
         return replace(scan, spectrum=replace(scan.spectrum, values=self.values))
 
 
-FAULTS: dict[str, tuple[Callable[[], Tamper], str]] = {
+NIR_FAULTS: dict[str, tuple[Callable[[], Tamper], str]] = {
     "nan in the spectrum": (lambda: spectrum(at(60, math.nan)), "NaN in 1 channel"),
     "inf in the spectrum": (lambda: spectrum(at(60, math.inf)), "Inf in 1 channel"),
     "wrong length": (lambda: spectrum(lambda v: v[:100]), "100"),
@@ -125,6 +127,8 @@ FAULTS: dict[str, tuple[Callable[[], Tamper], str]] = {
     "stale spectrum": (lambda: old, ""),
     "frozen detector": (Frozen, ""),
     "analyser says bad": (lambda: with_spectrum(quality=Quality.BAD, reason="lamp off"), "lamp off"),
+}
+FAULTS: dict[str, tuple[Callable[[], Tamper], str]] = {
     "bad recipe tag": (lambda: tag("Recipe.ApiPct", Reading(math.nan, 0.0, Quality.BAD, "BadNoData")), "BadNoData"),
     "uncertain recipe tag": (lambda: tag("Recipe.ApiPct", Reading(10.0, 0.0, Quality.UNCERTAIN, "last")), "last"),
     "bad read-back": (lambda: tag("FeederApi.SP_Working", Reading(math.nan, 0.0, Quality.BAD, "BadX")), "BadX"),
@@ -141,8 +145,6 @@ def test_bad_input_holds_and_nothing_is_written(line: Line, name: str) -> None:
     assert settled.command.writes, "the test's premise: the loop is closed and moving"
     make, word = FAULTS[name]
     stand.wire.tamper = make()
-    if name == "frozen detector":
-        stand.run(1)  # the first frozen scan is simply the last good one
     before = dict(stand.rig.truth().setpoints)
     for thought in stand.run(FAULT):
         assert thought.command.holding
@@ -158,6 +160,55 @@ def test_bad_input_holds_and_nothing_is_written(line: Line, name: str) -> None:
     room = {mv.name: 0.02 * abs(before[mv.name]) for mv in line.config.mv}
     for mv, value in first.command.writes.items():
         assert abs(value - after[mv]) <= room[mv], "without a bump"
+
+
+@pytest.mark.parametrize("name", NIR_FAULTS)
+def test_an_unusable_spectrum_is_named_and_moves_nothing_by_itself(line: Line, name: str) -> None:
+    """The loop goes on with what it knows: no bump, no more room than before, an alarm that says why."""
+    stand = Stand(line)
+    settled = stand.run(SETTLE)[-1]
+    assert settled.command.writes
+    assert settled.room is not None
+    make, word = NIR_FAULTS[name]
+    stand.wire.tamper = make()
+    if name == "frozen detector":
+        stand.run(1)  # the first frozen scan is simply the last good one
+    before = dict(stand.rig.truth().setpoints)
+    thoughts = stand.run(FAULT)
+    for thought in thoughts:
+        assert thought.estimate is not None
+        assert thought.estimate.quality is Quality.BAD
+        assert word in thought.estimate.reason
+        assert not thought.command.holding
+        assert thought.room is not None
+        assert 0.9 * settled.room.pat <= thought.room.pat <= settled.room.pat, "a lost spectrum takes room by its age"
+        for mv, value in thought.command.writes.items():
+            assert abs(value - before[mv]) <= 0.01 * before[mv], mv
+    assert "nir_bad" in {a.name for a in thoughts[-1].alarms}
+    stand.wire.tamper = None
+    assert stand.run(BACK)[-1].command.writes
+
+
+def test_without_a_nir_for_long_the_loop_is_plain_ratio_control(line: Line) -> None:
+    stand = Stand(line, "hidden_loss")
+    stand.run(SETTLE)
+    stand.wire.tamper = with_spectrum(quality=Quality.BAD, reason="lamp off")
+    control = line.control
+    assert control is not None
+    gone = round(control.settings.authority.nir_age_none_s / 5.0) + 2
+    thoughts = stand.run(gone + 40)
+    rooms = [t.room.pat for t in thoughts if t.room is not None]
+    assert all(b <= a for a, b in pairwise(rooms)), "never more room with less evidence"
+    assert 0 < rooms[gone // 2] < rooms[0]
+    for thought in thoughts[gone:]:
+        assert thought.room is not None
+        assert thought.room.pat == 0.0
+        assert "NIR age" in thought.room.reason
+        assert thought.decision is not None
+        assert thought.decision.figures["trim_pct"] == pytest.approx(0.0, abs=1e-9)
+    assert thoughts[-1].target is not None
+    wanted = ratio_setpoints(control.settings, thoughts[-1].target)
+    assert any(t.command.writes == wanted for t in thoughts[gone:]), "but for feeders in refill, to the last bit"
 
 
 def test_without_a_link_it_holds_and_sends_nothing(line: Line) -> None:
@@ -183,7 +234,7 @@ def test_a_fate_unknown_write_holds_the_next_cycle(line: Line) -> None:
 def test_a_long_hold_gives_the_plant_back_to_the_plc(line: Line) -> None:
     stand = Stand(line)
     stand.run(SETTLE)
-    stand.wire.tamper = spectrum(at(10, math.nan))
+    stand.wire.tamper = tag("FeederLac.PV", Reading(math.nan, 0.0, Quality.BAD, "BadOutOfService"))
     stand.run(int(line.config.freshness.release_after_s / line.config.line.cycle_s) + 4)
     assert not stand.rig.plc.authority.remote_active
     assert stand.rig.plc.authority.shed_reason == 0, "handed back in order, not shed"

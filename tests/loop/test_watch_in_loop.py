@@ -146,7 +146,7 @@ def test_a_result_inside_the_interval_leaves_it_as_it_is() -> None:
     assert thoughts[-1].covered == (1, 1)
 
 
-def test_a_failed_verification_holds_in_one_cycle_and_a_new_one_releases(tmp_path: Path) -> None:
+def test_a_failed_verification_takes_the_nir_away_in_one_cycle_and_a_new_one_gives_it_back(tmp_path: Path) -> None:
     record = tmp_path / "nir.json"
     write_record(GOOD, record)
     line = compose_config(*config_of(verification=record))
@@ -157,18 +157,24 @@ def test_a_failed_verification_holds_in_one_cycle_and_a_new_one_releases(tmp_pat
         assert settled[-1].unverified == ""
         failed = replace(GOOD, time_s=stand.rig.time_s - 1.0, figures=(Figure("axis at 1200", 1.4, -1.0, 1.0, "nm"),))
         write_record(failed, record)
-        held = stand.run(3)
-        assert not moves(held)
-        for thought in held:
+        without = stand.run(3)
+        said = "instrument NIR-1 failed its verification: axis at 1200 1.4 nm"
+        for thought in without:
             assert thought.estimate is not None
             assert thought.estimate.quality is Quality.BAD
-            assert thought.command.holding
-            assert "instrument NIR-1 failed its verification: axis at 1200 1.4 nm" in thought.command.reasons[0]
-        assert "nir_bad" in {a.name for a in held[-1].alarms}
+            assert said in thought.estimate.reason
+            assert said in thought.unverified
+        alarms = {a.name: a.text for a in without[-1].alarms}
+        assert said in alarms["nir_bad"]
         record.unlink()
-        assert not moves(stand.run(3)), "a failure does not go away with its record"
+        for thought in stand.run(3):
+            assert thought.estimate is not None
+            assert thought.estimate.quality is Quality.BAD, "a failure does not go away with its record"
         write_record(replace(GOOD, time_s=stand.rig.time_s - 1.0), record)
-        assert moves(stand.run(SETTLE))
+        again = stand.run(SETTLE)
+        assert moves(again)
+        assert again[-1].estimate is not None
+        assert again[-1].estimate.quality is Quality.GOOD
         sample = decode(next(iter(journal.rows(kind="cycle"))).body)["sample"]
         assert sample["verification"]["instrument"] == "NIR-1"
         assert len(sample["verification"]["sha256"]) == 64
@@ -186,9 +192,10 @@ def test_the_service_holds_the_record_to_what_the_journal_saw(tmp_path: Path) ->
         again = compose_config(*config_of(verification=record))
         assert again.instrument is not None
         again.instrument.resume(JournalRecorder(journal).last_verification())
-        held = Stand(again).run(SETTLE)
-        assert not moves(held)
-        assert "was changed after it was read" in held[-1].unverified
+        thoughts = Stand(again).run(SETTLE)
+        assert {t.estimate.quality for t in thoughts if t.estimate is not None} == {Quality.BAD}
+        assert {t.room.pat for t in thoughts if t.room is not None} == {0.0}, "never seen: no room at all"
+        assert "was changed after it was read" in thoughts[-1].unverified
 
 
 @pytest.mark.parametrize(
