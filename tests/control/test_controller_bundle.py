@@ -19,6 +19,17 @@ LINE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
 SHIPPED = Path(__file__).parents[2] / "deploy" / "models" / "cdc_mpc"
 
 
+def off_target(bundle: ControllerBundle) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A state, inputs and targets at which nothing is at rest."""
+    at = {
+        "flow_FeederApi": 2.0, "flow_FeederMcc": 10.7, "flow_FeederLac": 6.9, "flow_FeederMgst": 0.2,
+        "blender_api_pct": 10.2, "transport_api_pct": 9.9, "feed_frame_api_pct": 9.8, "main_force_kn": 9.5,
+        "api_gain": 0.97,
+    }  # fmt: skip
+    named = [at.get(name, at.get(name.rpartition("_")[0], 0.05)) for name in bundle.states]
+    return np.array(named), np.array([2.1, 10.6, 6.95, 0.21, 9.7]), np.array([10.0, 20.0, 250.0, 1.0])
+
+
 def test_prediction_equals_an_independent_integration_of_the_model(
     settings: ControlSettings, bundle: ControllerBundle
 ) -> None:
