@@ -38,6 +38,7 @@ def start() -> tuple[FloatArray, FloatArray]:
               settings.named("force"): settings.plant.force_ref_kn}  # fmt: skip
     known = {f"flow_{name}": value for name, value in inputs.items()}
     known |= {cdc.FORCE: settings.plant.force_ref_kn, cdc.GAIN: 0.98, cdc.NIR_BIAS: 0.0, cdc.WEIGHT_BIAS: 0.0}
+    known[cdc.API_SHORT] = 0.0
     return (
         np.array([known.get(name, SHORT_PCT) for name in _names("_x")]),
         np.array([inputs[name] for name in _names("_u")]),

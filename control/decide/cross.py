@@ -39,8 +39,9 @@ def cross_limit(
     before = memory or CrossMemory({})
     asked = {n: (*before.asked.get(n, ()), working[n])[-REMEMBERED:] for n in feeders}
     shares, wild = {}, {}
+    minor = settings.named("lubricant")  # a hundredth of the blend leads nothing
     for name, feeder in feeders.items():
-        if feeder.volumetric or feeder.flow_kg_h.quality is not Quality.GOOD or not min(asked[name]) > 0:
+        if name == minor or feeder.volumetric or feeder.flow_kg_h.quality is not Quality.GOOD or not min(asked[name]) > 0:
             continue
         share, steady_for = feeder.flow_kg_h.value / min(asked[name]), before.wild.get(name)
         if steady_for is None and share >= STARVES_BELOW:

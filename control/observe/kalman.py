@@ -78,6 +78,11 @@ class Observer:
         """The noise settings."""
         return self.settings.observer
 
+    @property
+    def api_flow(self) -> str:
+        """The state that is the API's flow."""
+        return f"flow_{self.settings.named('api')}"
+
 
 def begin(observer: Observer, observation: Observation) -> Memory:
     """A belief to start from: flows and force as seen, biases unknown, the line at its target.
@@ -103,6 +108,8 @@ def begin(observer: Observer, observation: Observation) -> Memory:
             sigma[i] = noise.nir_bias_start_pct
         elif name == "weight_bias_mg":
             sigma[i] = noise.weight_bias_start_mg
+        elif name == "api_flow_bias_kg_h":
+            sigma[i] = noise.api_flow_bias_start_rel * observation.setpoints[observer.settings.named("api")]
         else:
             mean[i], sigma[i] = start_pct, max(0.02 * aim_pct, abs(start_pct - aim_pct))
     first = Step(observation.time_s, mean, np.diag(sigma**2), 0, observation)
@@ -157,6 +164,8 @@ def _process_variance(observer: Observer, mean: FloatArray) -> FloatArray:
             walk[i] = noise.nir_bias_rw_pct * per_cycle
         elif name == "weight_bias_mg":
             walk[i] = noise.weight_bias_rw_mg * per_cycle
+        elif name == "api_flow_bias_kg_h":
+            walk[i] = noise.api_flow_bias_rw_rel * per_cycle * mean[observer.bundle.state(observer.api_flow)]
         elif name.endswith("_force_kn"):
             walk[i] = 0.5 * noise.force_kn
         else:
@@ -220,15 +229,28 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
         values["y_lab_assay"] = (result.assay_pct, noise.lab_assay_rel * result.assay_pct)
     if np.isfinite(result.tablet_weight_mg):
         values["y_lab_weight"] = (result.tablet_weight_mg, noise.lab_weight_mg)
-    u = np.array([at.observation.setpoints[name] for name in observer.bundle.inputs])
-    p = observer.bundle.targets(at.observation.target)[:, 0]
-    believed = float(at.mean[observer.bundle.state("feed_frame_api_pct")])
-    none = Bank.empty(len(at.mean))
-    mean, cov, _ = _correct(observer, at.mean, at.cov, u, p, replace(at.observation, values=values), none)
     # The values stay with the step, so that a later run from before it meets them again.
     joined = replace(at.observation, values={**at.observation.values, **values})
-    corrected = (*steps[:start], replace(at, mean=mean, cov=cov, observation=joined), *steps[start + 1 :])
+    frame = observer.bundle.state("feed_frame_api_pct")
+    believed = float(at.mean[frame])
     note = f"laboratory sample {result.counter}: assay {result.assay_pct:.2f} % w/w, belief then {believed:.2f}"
+    surprise = 0.0
+    if "y_lab_assay" in values:
+        surprise = (result.assay_pct - believed) / (float(at.cov[frame, frame]) + values["y_lab_assay"][1] ** 2) ** 0.5
+    if abs(surprise) > noise.lab_surprise and start > 0:
+        # Neither delivery nor NIR is as sure as it seemed: the laboratory is to say which of them is off.
+        since_s = at.time_s - noise.jump_memory_s
+        from_ = min(range(start), key=lambda i: abs(steps[i].time_s - since_s))
+        freed = _free(observer, steps[from_], (noise.jump_gain**2, noise.jump_nir_pct**2))
+        told = replace(at, observation=joined)
+        corrected = (*steps[:from_], freed, *steps[from_ + 1 : start], told, *steps[start + 1 :])
+        note += f": {abs(surprise):.1f} sigmas off, delivery and NIR are judged anew by it"
+        return replace(memory, steps=_rerun(observer, corrected, from_), bank=Bank.empty(len(at.mean))), note
+    u = np.array([at.observation.setpoints[name] for name in observer.bundle.inputs])
+    p = observer.bundle.targets(at.observation.target)[:, 0]
+    none = Bank.empty(len(at.mean))
+    mean, cov, _ = _correct(observer, at.mean, at.cov, u, p, replace(at.observation, values=values), none)
+    corrected = (*steps[:start], replace(at, mean=mean, cov=cov, observation=joined), *steps[start + 1 :])
     return replace(memory, steps=_rerun(observer, corrected, start)), note
 
 

@@ -13,6 +13,7 @@ from control.settings import ControlSettings
 
 BLENDER, TRANSPORT, FEED_FRAME = "blender_api_pct", "transport_api_pct", "feed_frame_api_pct"
 GAIN, NIR_BIAS, WEIGHT_BIAS, FORCE = "api_gain", "nir_bias_pct", "weight_bias_mg", "main_force_kn"
+API_SHORT = "api_flow_bias_kg_h"  # weighed flow minus setpoint at rest: a drive that answers a setpoint short
 TARGET_API, TARGET_RATE, TARGET_WEIGHT = "target_api_pct", "target_throughput_kg_h", "target_weight_mg"
 FEED_CALM = "feed_calm"  # 1: feed at the target; near 0 in a transition: what leaves the feed frame counts
 
@@ -23,7 +24,7 @@ def build(settings: ControlSettings) -> Any:
     """The line as a set-up continuous `do_mpc.model.Model`.
 
     States: flow of each feeder (kg/h), API in each tank (% w/w), main force (kN), then api_gain (-), nir_bias_pct
-    (% w/w), weight_bias_mg (mg). Inputs: one setpoint a manipulated variable. Time-varying parameters: the targets.
+    (% w/w), weight_bias_mg (mg), api_flow_bias_kg_h (kg/h). Inputs: one setpoint a manipulated variable. Time-varying parameters: the targets.
     Measurements 'y_*', cost residuals 'r_*' in their own units, and what soft limits are put on.
     Tanks in series in mass coordinates: Levenspiel, Chemical Reaction Engineering, ch. 14, with flow-dependent rate.
     """
@@ -40,7 +41,9 @@ def build(settings: ControlSettings) -> Any:
     pipes = [model.set_variable("_x", f"{TRANSPORT}_{i}") for i in range(plant.transport_tanks)]
     frame = model.set_variable("_x", FEED_FRAME)
     force = model.set_variable("_x", FORCE)
-    gain, nir_bias, weight_bias = (model.set_variable("_x", name) for name in (GAIN, NIR_BIAS, WEIGHT_BIAS))
+    gain, nir_bias, weight_bias, short = (
+        model.set_variable("_x", name) for name in (GAIN, NIR_BIAS, WEIGHT_BIAS, API_SHORT)
+    )
     target_api, target_rate, target_weight, feed_calm = (
         model.set_variable("_tvp", name) for name in (TARGET_API, TARGET_RATE, TARGET_WEIGHT, FEED_CALM)
     )
@@ -49,7 +52,8 @@ def build(settings: ControlSettings) -> Any:
     total_kg_h = sum(flows.values()) + NOTHING_KG_H
     inlet_pct = 100 * gain * flows[api] / total_kg_h
     for name, flow in flows.items():
-        model.set_rhs(f"flow_{name}", (setpoints[name] - flow) / plant.feeder_lag_s)
+        off_kg_h = short if name == api else 0.0
+        model.set_rhs(f"flow_{name}", (setpoints[name] + off_kg_h - flow) / plant.feeder_lag_s)
     upstream = inlet_pct
     for chain, label, mass_kg in ((tanks, BLENDER, plant.blender_kg), (pipes, TRANSPORT, plant.transport_kg)):
         for i, tank in enumerate(chain):
@@ -57,7 +61,7 @@ def build(settings: ControlSettings) -> Any:
             upstream = tank
     model.set_rhs(FEED_FRAME, total_kg_h / 3600 / plant.feed_frame_kg * (upstream - frame))
     model.set_rhs(FORCE, (setpoints[press] - force) / plant.force_lag_s)
-    for name in (GAIN, NIR_BIAS, WEIGHT_BIAS):
+    for name in (GAIN, NIR_BIAS, WEIGHT_BIAS, API_SHORT):
         model.set_rhs(name, 0 * gain)
 
     from casadi import log
@@ -74,7 +78,7 @@ def build(settings: ControlSettings) -> Any:
     asked_kg_h = sum(setpoints[name] for name in flows) + NOTHING_KG_H
     fillers_kg_h = sum(setpoints[name] for name in settings.recipe.filler_split)
     model.set_expression("r_api", frame - target_api)
-    model.set_expression("r_feed", feed_calm * (100 * gain * setpoints[api] / asked_kg_h - target_api))
+    model.set_expression("r_feed", feed_calm * (100 * gain * (setpoints[api] + short) / asked_kg_h - target_api))
     model.set_expression("r_rate", asked_kg_h - target_rate)
     for name, share in list(settings.recipe.filler_split.items())[1:]:
         model.set_expression(f"r_{name}", setpoints[name] - share * fillers_kg_h)

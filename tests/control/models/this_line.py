@@ -26,6 +26,7 @@ def start() -> tuple[np.ndarray, np.ndarray]:
     """Blend 5 % short of API, a gain and a weight bias, feeders at the recipe."""
     flows = {f"flow_{name}": flow for name, flow in RECIPE_KG_H.items()}
     known = {**flows, cdc.FORCE: 9.4, cdc.GAIN: 0.97, cdc.NIR_BIAS: 0.05, cdc.WEIGHT_BIAS: 2.0}
+    known[cdc.API_SHORT] = 0.0
     states = problem().model.x.keys()
     return np.array([known.get(name, 9.5) for name in states]), np.array(list(RECIPE_KG_H.values()))
 
