@@ -36,6 +36,9 @@ def assess(
         found += _of_belief(settings, target, belief)
     if command.holding:
         found.append(Finding("hold", "; ".join(command.reasons)[:200] or "holding", 2))
+    if decision is not None and decision.fallback:
+        text = f"the controller has no move it can defend, below it goes on: {decision.fallback}"
+        found.append(Finding("fallback", text[:200], 2))
     if any("trim cap" in reason for reason in command.reasons) or _at_cap(settings, decision):
         found.append(Finding("trim_cap", "the API trim is at its cap: find the cause, PAT has no more authority", 2))
     if command.divert:
