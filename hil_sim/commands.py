@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hil_sim.trial_command import trials
 from hil_sim.upset_command import upsets
 
 
@@ -84,3 +85,4 @@ def blends(out: Path, seed: int) -> None:
 
 
 hil.add_command(upsets)
+hil.add_command(trials)
