@@ -12,6 +12,10 @@ from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
+import control
+import edge
+import hil_sim
+import soft_sensors
 from edge.line import Line
 from hil_sim.bench import run_one
 from hil_sim.scenario import load_scenario
@@ -19,6 +23,8 @@ from hil_sim.variants import Setting, compose_variant, variant
 
 Row = dict[str, float | int | str | None]
 ROWS_FILE = "rows.jsonl"
+# Folders of the packages that have no part in a closed loop on the bench.
+NOT_PLAYED = frozenset({"hmi", "people", "calibrate", "challenge", "dossier", "read", "wrap", "scenarios"})
 RUN = "run"  # the column that names the run, so that a resumed campaign knows what it already has
 
 
@@ -40,16 +46,17 @@ class Job:
 
 
 def run_job(job: Job) -> Row:
-    """Play one job; its settings are columns of the row, and RUN names it."""
+    """Play one job; its settings are columns of the row."""
     line = _line(job.line_file, job.controller, job.settings, job.bundles)
     row = run_one(line, load_scenario(job.scenario), job.seed, job.hours).row
-    return {**row, **{key: _shown(value) for key, value in job.settings}, RUN: identity(job)}
+    return {**row, **{key: _shown(value) for key, value in job.settings}}
 
 
 def identity(job: Job) -> str:
-    """A name for the run that changes with line file, its bundle, scenario, controller, seed, hours and settings."""
+    """A name for the run that changes with all that makes it: code, line file, models, scenario, controller, seed."""
     scenario = load_scenario(job.scenario).model_dump_json()
-    parts = [_fingerprint(job.line_file), scenario, job.controller, str(job.seed), str(job.hours), repr(job.settings)]
+    made_by = [_code(), _fingerprint(job.line_file)]
+    parts = [*made_by, scenario, job.controller, str(job.seed), str(job.hours), repr(job.settings)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -64,12 +71,13 @@ def run_jobs(
 
     known: rows by RUN that need not be played again. Ctrl-C ends it and drops what is still waiting.
     """
-    found = {i: (known or {})[name] for i, job in enumerate(jobs) if (name := identity(job)) in (known or {})}
+    names = [identity(job) for job in jobs]
+    found = {i: (known or {})[name] for i, name in enumerate(names) if name in (known or {})}
     open_jobs = [i for i in range(len(jobs)) if i not in found]
 
     def finished(i: int, row: Row) -> None:
-        found[i] = row
-        keep(row)
+        found[i] = {**row, RUN: names[i]}
+        keep(found[i])
         told(jobs[i])
 
     if workers == 1 or len(open_jobs) < 2:
@@ -129,10 +137,27 @@ def _line(line_file: Path, controller: str, settings: tuple[Setting, ...], bundl
 
 @lru_cache(maxsize=16)
 def _fingerprint(line_file: Path) -> str:
-    """Of the line file and the controller bundle it names."""
+    """Of the line file and of the models it names."""
     config, digest = variant(line_file, "ratio", ())
-    card = config.controller.bundle / "card.toml" if config.controller is not None else line_file
-    return digest + (hashlib.sha256(card.read_bytes()).hexdigest() if card.is_file() else "")
+    named = [config.sensor.bundle, config.sensor.registry]
+    if config.controller is not None:
+        named.append(config.controller.bundle)
+    return digest + "".join(_digest([f for f in folder.rglob("*") if f.is_file()]) for folder in named if folder)
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Of the code that plays a run: a row that other code made is another row."""
+    folders = [Path(str(package.__file__)).parent for package in (soft_sensors, control, edge, hil_sim)]
+    found = [(folder, file) for folder in folders for kind in ("*.py", "*.toml") for file in folder.rglob(kind)]
+    return _digest([f for folder, f in found if not NOT_PLAYED.intersection(f.relative_to(folder).parts)])
+
+
+def _digest(files: Sequence[Path]) -> str:
+    found = hashlib.sha256()
+    for file in sorted(files):
+        found.update(file.name.encode() + file.read_bytes())
+    return found.hexdigest()
 
 
 def _shown(value: object) -> float | int | str:

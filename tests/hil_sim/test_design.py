@@ -98,3 +98,10 @@ def test_a_run_is_named_by_everything_that_makes_it(tmp_path: Path) -> None:
         for job in jobs(design(tmp_path, HEAD + text), tmp_path)
     ]
     assert len(set(made)) == len(made) == 4 * 3
+
+
+def test_a_row_of_other_code_or_other_models_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs(design(tmp_path, HEAD), tmp_path)[0]
+    before = identity(job)
+    monkeypatch.setattr("hil_sim.campaign._code", lambda: "changed")
+    assert identity(job) != before
