@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.linalg.lapack import dpbtrf, dpbtrs, dtrtri
 
@@ -14,11 +16,14 @@ def factor_of(diagonal: FloatArray, below: FloatArray) -> FloatArray:
     Raises numpy.linalg.LinAlgError where the matrix is not positive definite.
     """
     blocks, n, _ = diagonal.shape
-    # Entry (i, j) of the matrix lies at i + j (2n - 1) of the flat storage: blocks go in through strided views.
-    flat = np.zeros(blocks * n * 2 * n)
+    # Entry (i, j) of the matrix lies at i + j (2n - 1) of the flat storage: blocks go in through strided views. The
+    # zeros above the diagonal of a block land where the bands end; what they do not reach is cleared here.
+    flat = np.empty(blocks * n * 2 * n)
+    flat.reshape(blocks, 2 * n * n)[:, 2 * n * n - n + 1 :] = 0.0
+    flat[-2 * n * n :] = 0.0
     size = flat.itemsize
     strides = (2 * n * n * size, size, (2 * n - 1) * size)
-    np.ndarray((blocks, n, n), float, flat.data, 0, strides)[:] = diagonal * np.tri(n)
+    np.multiply(diagonal, _lower(n), out=np.ndarray((blocks, n, n), float, flat.data, 0, strides))
     if len(below):
         np.ndarray((blocks - 1, n, n), float, flat.data, n * size, strides)[:] = below
     # LAPACK itself: what scipy wraps round it takes as long as the factorisation.
@@ -38,6 +43,11 @@ def newest_covariance(factor: FloatArray, n: int) -> FloatArray:
     """Inverse of the last Schur complement: the covariance of the newest state, all else marginalised."""
     flat = factor.ravel(order="F")[(factor.shape[1] - n) * 2 * n :]
     size = flat.itemsize
-    L = np.ndarray((n, n), float, flat.data, 0, (size, (2 * n - 1) * size)) * np.tri(n)
+    L = np.ndarray((n, n), float, flat.data, 0, (size, (2 * n - 1) * size)) * _lower(n)
     inverse, _ = dtrtri(L, lower=1)
     return np.asarray(inverse.T @ inverse)
+
+
+@cache
+def _lower(n: int) -> FloatArray:
+    return np.tri(n)

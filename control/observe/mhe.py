@@ -252,13 +252,14 @@ def _normal_equations(window: Window, along: Linear) -> tuple[FloatArray, FloatA
     Each node's rows, weighed, with what they miss as last column: their one product holds block and gradient.
     """
     (n, nodes), n_y = window.X.shape, len(window.Y)
-    rows = np.zeros((nodes, n_y + n, n + 1))
+    rows = np.empty((nodes, n_y + n, n + 1))
+    rows[-1, n_y:] = 0.0
     root, inverse = np.sqrt(along.precisions.T), 1.0 / window.Q[:, 1:].T
-    rows[:, :n_y, :n] = along.C * root[:, :, None]
-    rows[:, :n_y, n] = -along.residuals.T * root
     spread = np.sqrt(inverse)
-    rows[:-1, n_y:, :n] = along.A * spread[:, :, None]
-    rows[:-1, n_y:, n] = along.gaps.T * spread
+    np.multiply(along.C, root[:, :, None], out=rows[:, :n_y, :n])
+    np.multiply(along.residuals.T, -root, out=rows[:, :n_y, n])
+    np.multiply(along.A, spread[:, :, None], out=rows[:-1, n_y:, :n])
+    np.multiply(along.gaps.T, spread, out=rows[:-1, n_y:, n])
     products = np.matmul(rows.transpose(0, 2, 1), rows)
     diagonal, gradient = products[:, :n, :n], products[:, :n, n].T
     prior = np.linalg.inv(window.prior_cov)
