@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hil_sim.faults import Fault
+from hil_sim.line.parameters import ParameterError, load_parameters, scaled
 
 FOLDER = Path(__file__).with_name("scenarios")
 SCHEMA_FILE = FOLDER / "scenario.schema.json"
@@ -76,8 +77,12 @@ def load_scenario(name_or_path: str) -> Scenario:
         known = ", ".join(scenario_names())
         raise ScenarioError(f"scenario '{name_or_path}' not found: use one of {known}, or the path of a .toml file")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Scenario.model_validate(table)
+        scenario = Scenario.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        if scenario.scale:
+            scaled(load_parameters(), scenario.scale)
+        return scenario
+    except ParameterError as error:
+        raise ScenarioError(f"{path}: scale: {error}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError(f"{path}: cannot be read as TOML: {error}") from error
     except ValidationError as error:

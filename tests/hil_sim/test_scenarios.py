@@ -40,6 +40,7 @@ HEAD = 'name = "x"\ndescription = "A scenario for tests."\nhours = 1.0\n'
         (HEAD + "[[recipe]]\nat_min = 1\napi_pct = 90\n", "api_pct"),
         (HEAD + '[[operator]]\nat_min = 1\naction = "sleep"\n', "action"),
         (HEAD + "lab_every_min = 0\n", "lab_every_min"),
+        (HEAD + 'scale = { "mixer.speed" = 2.0 }\n', "mixer.speed"),
         (HEAD + 'filled_with = "sugar"\n', "filled_with"),
         (HEAD + '[[fault]]\nkind = "lot"\nat_min = 1\nfeeder = "api"\ndensity = 3\n', "density"),
     ],
