@@ -11,7 +11,7 @@ help:
 	@echo "make check   lint, types, import contracts"
 	@echo "make bench   speed side by side with peers: ratios into out/bench.json (five minutes; MODEL=FILE.py: your own)"
 	@echo "make faults  47 kinds of spectral fault against the shipped soft sensor: out/faults/faults.json (a minute or two)"
-	@echo "make kpi     the control table of the README: 11 scenarios, 5 controllers, 20 seeds (about 45 minutes on 2 cores;"
+	@echo "make kpi     the control table of the README: 11 scenarios, 5 controllers, 20 seeds (about an hour on 2 cores;"
 	@echo "             interrupted, it goes on where it was; rm -r out/kpi to begin anew)"
 	@echo "make models  build the shipped soft sensor, its demonstration registry and the controller bundle again"
 
