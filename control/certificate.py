@@ -14,8 +14,8 @@ from typing import Any
 import casadi as ca
 import numpy as np
 
+from control.blocks import Bounds
 from control.compiled import Compiled
-from control.rti import Bounds
 from soft_sensors.signals import FloatArray
 
 SILENT: dict[str, Any] = {"ipopt.print_level": 0, "ipopt.sb": "yes", "print_time": 0}

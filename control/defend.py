@@ -11,8 +11,8 @@ import numpy as np
 from soft_sensors.signals import FloatArray
 
 if TYPE_CHECKING:
+    from control.blocks import Bounds
     from control.qp import Program
-    from control.rti import Bounds
 
 
 @dataclass(frozen=True)

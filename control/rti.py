@@ -17,7 +17,9 @@ from functools import cached_property
 
 import numpy as np
 
+from control.blocks import Blocks, Bounds
 from control.compiled import Compiled
+from control.constraints import Multiplier, hard, named, program, running_into, violations
 from control.defend import Optimality, optimality
 from control.qp import Program, Solution, solve
 from soft_sensors.signals import FloatArray
@@ -25,17 +27,6 @@ from soft_sensors.signals import FloatArray
 ROUNDS = 3  # QPs a step at most: the first, and two with limits that the one before ran into
 SHORTER = (0.5, 0.25, 0.1)  # of a step that does not pay
 PROXIMAL = 1e-9  # of the Hessian's mean diagonal: makes an input that costs nothing stay where it is
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Hard and soft bounds of one step: inputs [n_u], largest change a step [n_u], soft limits [n_l]."""
-
-    low: FloatArray
-    high: FloatArray
-    rate: FloatArray
-    limit_low: FloatArray
-    limit_high: FloatArray
 
 
 @dataclass(frozen=True)
@@ -59,16 +50,6 @@ class Prepared:
     J: FloatArray
     H: FloatArray
     E: FloatArray
-
-
-@dataclass(frozen=True)
-class Multiplier:
-    """What an active constraint costs: cost per unit of the bound, in the bound's own unit (never negative)."""
-
-    name: str
-    side: str
-    step: int
-    value: float
 
 
 @dataclass(frozen=True)
@@ -96,9 +77,7 @@ class Rti:
 
     def bounds(self) -> Bounds:
         """The card's own bounds."""
-        card = self.compiled.card
-        return Bounds(*(np.array(v) for v in (card.input_low, card.input_high, card.input_rate, card.limit_low,
-                                              card.limit_high)))  # fmt: skip
+        return Bounds.of(self.compiled.card)
 
     def start(self, x0: FloatArray, before: FloatArray, P: FloatArray) -> Plan:
         """The plan that holds the inputs: where a first step starts from. before: inputs in force [n_u]."""
@@ -129,14 +108,15 @@ class Rti:
         """Linearise along the plan (its inputs evened out on the blocks) and condense."""
         compiled, n_u = self.compiled, plan.U.shape[0]
         n_x, steps = plan.X.shape[0], compiled.card.horizon_steps
-        U = self._blocked(plan.U)
+        blocks = self._blocks
+        U = blocks.evened(plan.U)
         F, A, B = compiled.columns("linearise", plan.X[:, :-1], U, P[:, :-1])
         gaps = F[:, :, 0] - plan.X[:, 1:].T
         m = n_u * len(compiled.card.blocks)
         T = np.zeros((steps + 1, n_x, m + n_x + 1))
         T[0, :, m : m + n_x] = np.eye(n_x)
         T[1:, :, -1] = gaps
-        self._add_direct(T[1:], B, np.arange(steps))
+        blocks.add_direct(T[1:], B, np.arange(steps))
         carried = np.empty_like(T[0])
         for k in range(steps):
             np.dot(A[k], T[k], out=carried)
@@ -144,57 +124,56 @@ class Rti:
         R, Rx, Ru, E, Ex, Eu = compiled.columns("stage", plan.X[:, :-1], U, P[:, :-1])
         final, final_x = compiled.call("terminal", plan.X[:, -1], P[:, -1])
         rows = np.matmul(Rx, T[:-1])
-        self._add_direct(rows, Ru, np.arange(steps))
+        blocks.add_direct(rows, Ru, np.arange(steps))
         rows[:, :, -1] += R[:, :, 0]
         last_rows = final_x @ T[-1]
         last_rows[:, -1] += final[:, 0]
-        ends = self._ends
+        ends = blocks.ends
         limits = np.matmul(Ex[ends], T[ends])
-        self._add_direct(limits, Eu[ends], ends)
+        blocks.add_direct(limits, Eu[ends], ends)
         limits[:, :, -1] += E[ends, :, 0]
         J = np.vstack([rows.reshape(-1, rows.shape[2]), last_rows])
         # One symmetric product gives the Hessian and both parts of the gradient.
         H = np.dot(J.T, J)[:m]
         H *= 2.0
-        H[:, :m] += 2.0 * self._travel
+        H[:, :m] += 2.0 * blocks.travel
         return Prepared(Plan(U, plan.X), T, J, H, limits)
 
     def feedback(self, prepared: Prepared, x0: FloatArray, before: FloatArray, bounds: Bounds) -> Move:
         """The step to the measured state: the best plan about the prepared one, with multipliers and their check."""
-        plan, m = prepared.plan, len(self._scale)
-        away = x0 - plan.X[:, 0]
-        rest = np.concatenate([away, [1.0]])
-        starts = plan.U[:, self._starts].T
+        plan, blocks, n_u = prepared.plan, self._blocks, len(before)
+        m = len(blocks.scale)
+        rest = np.concatenate([x0 - plan.X[:, 0], [1.0]])
+        starts = plan.U[:, blocks.starts].T
         jumps = np.diff(np.vstack([before, starts]), axis=0).ravel()
-        H = prepared.H[:, :m] * self._scale_squared
+        H = prepared.H[:, :m] * blocks.scale_squared
         H[np.diag_indices(m)] += PROXIMAL * max(np.trace(H) / m, 1e-300)
-        f = self._scale * (prepared.H[:, m:] @ rest + 2.0 * self._difference.T @ (self._move_weight * jumps))
-        low, high = self._box(bounds, starts, before)
-        rows, row_low, row_high, row_of = self._rates(bounds, jumps)
+        f = blocks.scale * (prepared.H[:, m:] @ rest + 2.0 * blocks.difference.T @ (blocks.move_weight * jumps))
+        kept = hard(blocks, bounds, starts, before, jumps)
         residual = prepared.J[:, m:] @ rest
-        constant = float(residual @ residual + self._move_weight @ jumps**2)
-        limits = prepared.E[:, :, :m] * self._scale
-        at = prepared.E[:, :, m:] @ rest
-        chosen, iterations = self._running_into(at, np.zeros(m), limits, bounds), 0
-        for _ in range(ROUNDS):
-            program = self._program(H, f, low, high, rows, row_low, row_high, limits, at, chosen, bounds)
-            solution = self.solve_qp(program)
+        constant = float(residual @ residual + blocks.move_weight @ jumps**2)
+        limits, at = prepared.E[:, :, :m] * blocks.scale, prepared.E[:, :, m:] @ rest
+        soft, iterations = sorted(running_into(at, bounds)), 0
+        for turn in range(ROUNDS):
+            posed = program(blocks, H, f, kept, limits, at, soft, bounds)
+            solution = self.solve_qp(posed)
             iterations += solution.iterations
             if solution.status != "ok":
                 return Move(plan, np.inf, (), {}, Optimality.none(), iterations, solution.status)
-            found = self._running_into(at, solution.z[:m], limits, bounds)
-            if found <= chosen:
+            z = solution.z[:m]
+            more = running_into(at + limits @ z, bounds) - set(soft)
+            if not more or turn == ROUNDS - 1:
                 break
-            chosen |= found
-        z = solution.z[:m]
-        step = np.concatenate([z * self._scale, rest])
-        U = plan.U + (z * self._scale).reshape(-1, len(before))[self._block_of].T
+            soft = sorted({*soft, *more})
+        moves = z * blocks.scale
+        U = plan.U + moves.reshape(-1, n_u)[blocks.of_step].T
         U = np.clip(U, bounds.low[:, None], bounds.high[:, None])
-        X = plan.X + (prepared.T @ step).T
-        cost = solution.cost + constant
-        named = self._named(program, solution, m, row_of, sorted(chosen), bounds)
-        return Move(Plan(U, X), cost, named, self._violations(at + limits @ z, bounds),
-                    optimality(program, solution.z, solution.multipliers), iterations)  # fmt: skip
+        X = plan.X + (prepared.T @ np.concatenate([moves, rest])).T
+        return Move(
+            Plan(U, X), solution.cost + constant, named(blocks, posed, solution, kept, soft),
+            violations(blocks, at + limits @ z, bounds), optimality(posed, solution.z, solution.multipliers),
+            iterations,
+        )  # fmt: skip
 
     def step(self, plan: Plan, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds | None = None) -> Move:
         """Prepare, feed back and settle in one go."""
@@ -252,140 +231,6 @@ class Rti:
         assert move is not None, "at least one iteration"
         return Move(plan, best, move.multipliers, move.violated, move.quality, move.iterations)
 
-    def _box(self, bounds: Bounds, starts: FloatArray, before: FloatArray) -> tuple[FloatArray, FloatArray]:
-        low, high = (np.tile(b, (len(starts), 1)) for b in (bounds.low, bounds.high))
-        low[0], high[0] = np.maximum(low[0], before - bounds.rate), np.minimum(high[0], before + bounds.rate)
-        at = starts.ravel()
-        return (low.ravel() - at) / self._scale, (high.ravel() - at) / self._scale
-
-    def _rates(self, bounds: Bounds, jumps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
-        """Rows for the changes between blocks that bounds do not already keep small enough; a block's ramp may
-        take as long as the block before it lasts."""
-        lengths = np.array(self.compiled.card.blocks[:-1], float)
-        room = np.concatenate([np.zeros(len(bounds.rate)), np.outer(lengths, bounds.rate).ravel()])
-        rows = np.flatnonzero(room < np.tile(bounds.high - bounds.low, len(lengths) + 1))
-        rows = rows[rows >= len(bounds.rate)]
-        return self._difference[rows] * self._scale, -room[rows] - jumps[rows], room[rows] - jumps[rows], rows
-
-    def _running_into(
-        self, at: FloatArray, z: FloatArray, limits: FloatArray, bounds: Bounds
-    ) -> set[tuple[int, int, int]]:
-        """Limits that are run into after a step z: (checkpoint, limit, side)."""
-        value = at + limits @ z
-        sides = ((1, value > bounds.limit_high), (-1, value < bounds.limit_low))
-        return {(int(k), int(i), side) for side, hit in sides for k, i in np.argwhere(hit)}
-
-    def _program(
-        self, H: FloatArray, f: FloatArray, low: FloatArray, high: FloatArray, rows: FloatArray, row_low: FloatArray,
-        row_high: FloatArray, limits: FloatArray, at: FloatArray, chosen: set[tuple[int, int, int]], bounds: Bounds,
-    ) -> Program:  # fmt: skip
-        soft = sorted(chosen)
-        m, n = len(f), len(f) + len(soft)
-        if not soft:
-            return Program(H, f, rows, np.concatenate([low, row_low]), np.concatenate([high, row_high]))
-        weight = np.array([self._limit_weight[i] * self._length[k] for k, i, _ in soft])
-        whole = np.zeros((n, n))
-        whole[:m, :m] = H
-        whole[range(m, n), range(m, n)] = 1e-7 * weight
-        A = np.zeros((len(rows) + len(soft), n))
-        A[: len(rows), :m] = rows
-        top = np.empty(len(soft))
-        for j, (k, i, side) in enumerate(soft):
-            A[len(rows) + j, :m] = side * limits[k, i]
-            A[len(rows) + j, m + j] = -1.0
-            top[j] = side * ((bounds.limit_high if side > 0 else bounds.limit_low)[i] - at[k, i])
-        none = np.full(len(soft), -1e30)
-        lower = np.concatenate([low, np.zeros(len(soft)), row_low, none])
-        upper = np.concatenate([high, np.full(len(soft), 1e30), row_high, top])
-        return Program(whole, np.concatenate([f, weight]), A, lower, upper)
-
-    def _named(
-        self, program: Program, solution: Solution, m: int, row_of: np.ndarray, soft: list[tuple[int, int, int]],
-        bounds: Bounds,
-    ) -> tuple[Multiplier, ...]:  # fmt: skip
-        card, n_u, found = self.compiled.card, len(bounds.low), []
-        n, slacks = len(program.f), len(program.f) - m
-        for i in np.flatnonzero(np.abs(solution.multipliers) > 1e-9):
-            value = float(solution.multipliers[i])
-            side = "high" if value > 0 else "low"
-            if i < m:
-                block = i // n_u
-                hit = f"{card.inputs[i % n_u]}{self._rate_or_bound(program, int(i), side, bounds, int(block))}"
-                found.append(Multiplier(hit, side, int(self._starts[block]), abs(value) / self._scale[i]))
-            elif i >= n and i - n < len(row_of):
-                row = int(row_of[i - n])
-                hit = f"{card.inputs[row % n_u]} rate"
-                found.append(Multiplier(hit, side, int(self._starts[row // n_u]), abs(value)))
-            elif i >= n:
-                k, limit, which = soft[i - n - len(row_of)] if slacks else (0, 0, 1)
-                where = "high" if which > 0 else "low"
-                found.append(Multiplier(card.limits[limit], where, int(self._ends[k]), abs(value)))
-        return tuple(found)
-
-    def _rate_or_bound(self, program: Program, i: int, side: str, bounds: Bounds, block: int) -> str:
-        if block > 0:
-            return ""
-        n_u = len(bounds.low)
-        edge = program.upper[i] if side == "high" else program.lower[i]
-        later = program.upper[i + n_u] if side == "high" else program.lower[i + n_u]
-        return "" if len(self.compiled.card.blocks) > 1 and abs(edge - later) < 1e-9 * (1 + abs(edge)) else " rate"
-
-    def _violations(self, value: FloatArray, bounds: Bounds) -> dict[str, float]:
-        over = np.maximum(value - bounds.limit_high, bounds.limit_low - value).max(axis=0, initial=0.0)
-        return {n: float(v) for n, v in zip(self.compiled.card.limits, over, strict=True) if v > 1e-9}
-
-    def _blocked(self, U: FloatArray) -> FloatArray:
-        sums = np.add.reduceat(U, self._starts, axis=1)
-        even: FloatArray = (sums / self._length)[:, self._block_of]
-        return even
-
-    def _add_direct(self, rows: FloatArray, direct: FloatArray, steps: np.ndarray) -> None:
-        """Add what an input does at its own step, without passing through the state, to the columns of its block."""
-        if not direct.any():
-            return
-        n_u = direct.shape[2]
-        columns = self._block_of[steps][:, None] * n_u + np.arange(n_u)
-        rows[np.arange(len(steps))[:, None, None], np.arange(rows.shape[1])[:, None], columns[:, None, :]] += direct
-
     @cached_property
-    def _block_of(self) -> np.ndarray:
-        blocks = self.compiled.card.blocks
-        return np.repeat(np.arange(len(blocks)), blocks)
-
-    @cached_property
-    def _starts(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.compiled.card.blocks)[:-1]])
-
-    @cached_property
-    def _ends(self) -> np.ndarray:
-        return np.cumsum(self.compiled.card.blocks) - 1
-
-    @cached_property
-    def _length(self) -> FloatArray:
-        return np.array(self.compiled.card.blocks, float)
-
-    @cached_property
-    def _limit_weight(self) -> FloatArray:
-        return np.array(self.compiled.card.limit_weight)
-
-    @cached_property
-    def _scale(self) -> FloatArray:
-        return np.tile(np.array(self.compiled.card.input_scale), len(self.compiled.card.blocks))
-
-    @cached_property
-    def _scale_squared(self) -> FloatArray:
-        return np.outer(self._scale, self._scale)
-
-    @cached_property
-    def _move_weight(self) -> FloatArray:
-        return np.tile(np.array(self.compiled.card.move_weight), len(self.compiled.card.blocks))
-
-    @cached_property
-    def _difference(self) -> FloatArray:
-        n, blocks = len(self.compiled.card.inputs), len(self.compiled.card.blocks)
-        return np.eye(n * blocks) - np.eye(n * blocks, k=-n)
-
-    @cached_property
-    def _travel(self) -> FloatArray:
-        weighed: FloatArray = self._difference.T @ (self._move_weight[:, None] * self._difference)
-        return weighed
+    def _blocks(self) -> Blocks:
+        return Blocks(self.compiled.card)

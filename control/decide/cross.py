@@ -41,7 +41,8 @@ def cross_limit(
     shares, wild = {}, {}
     minor = settings.named("lubricant")  # a hundredth of the blend leads nothing
     for name, feeder in feeders.items():
-        if name == minor or feeder.volumetric or feeder.flow_kg_h.quality is not Quality.GOOD or not min(asked[name]) > 0:
+        weighed = not feeder.volumetric and feeder.flow_kg_h.quality is Quality.GOOD
+        if name == minor or not weighed or not min(asked[name]) > 0:
             continue
         share, steady_for = feeder.flow_kg_h.value / min(asked[name]), before.wild.get(name)
         if steady_for is None and share >= STARVES_BELOW:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from control.blocks import Bounds
 from control.bundle import ControllerBundle
 from control.decide.pid import Pid, PidMemory
 from control.decide.room import factors
-from control.rti import Bounds, Plan, Prepared
+from control.rti import Plan, Prepared
 from control.settings import ControlSettings
 from control.signals import Decision, FloatArray, Quality, Situation
 

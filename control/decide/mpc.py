@@ -12,12 +12,13 @@ from functools import cached_property
 
 import numpy as np
 
+from control.blocks import Bounds
 from control.bundle import ControllerBundle
 from control.decide.explain import explain
 from control.decide.ladder import REST_AFTER_LATE, Ladder, MpcMemory
 from control.decide.room import factors, room
 from control.defend import indefensible
-from control.rti import Bounds, Plan, Prepared, Rti
+from control.rti import Plan, Prepared, Rti
 from control.settings import ControlSettings
 from control.signals import Decision, FloatArray, Quality, Situation
 

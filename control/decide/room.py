@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from control.blocks import Bounds
 from control.bundle import ControllerBundle
-from control.rti import Bounds
 from control.signals import FloatArray, Situation
 
 BACK_OFF_SIGMAS = 1.645  # one-sided 95 %
