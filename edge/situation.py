@@ -15,7 +15,7 @@ from control.signals import LabResult, Situation, Target
 from edge.line import Line
 from edge.sensing import Sensed
 from edge.signals import Sample, Scan
-from edge.understand import envelopes, feeders, working
+from edge.understand import envelopes, feeders, reading, working
 from soft_sensors.signals import Quality
 
 ENOUGH_RESULTS = 6  # laboratory results before their coverage says anything
@@ -79,8 +79,8 @@ def _values(
     settings: ControlSettings, sensed: Sensed, scan: Scan, flows: dict[str, tuple[float, float]], *, fresh: bool
 ) -> dict[str, tuple[float, float]]:
     values = {f"y_flow_{name}": seen for name, seen in flows.items()}
-    press = scan.readings.get(f"{settings.named('force')}.PV")
-    if press is not None and press.quality is Quality.GOOD:
+    press = reading(scan, f"{settings.named('force')}.PV")
+    if press.quality is Quality.GOOD:
         values["y_force"] = (press.value, settings.observer.force_kn)
     nir = sensed.estimate
     if fresh and nir is not None and nir.quality is not Quality.BAD:

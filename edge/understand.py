@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from control.guard import Permission
 from control.settings import ControlSettings
@@ -13,9 +14,13 @@ RECIPE = ("Recipe.ApiPct", "Recipe.ThroughputKgH", "Recipe.TabletWeightMg")
 
 
 def reading(scan: Scan, tag: str) -> Reading:
-    """The tag's reading; a bad one that says so when the line did not give it."""
+    """The tag's reading; a bad one that says so when the line did not give it, or gave what is no number."""
     found = scan.readings.get(tag)
-    return found if found is not None else Reading(math.nan, scan.time_s, Quality.BAD, f"{tag} is not there")
+    if found is None:
+        return Reading(math.nan, scan.time_s, Quality.BAD, f"{tag} is not there")
+    if found.quality is not Quality.BAD and not math.isfinite(found.value):
+        return replace(found, quality=Quality.BAD, reason="not finite")
+    return found
 
 
 def usable(value: Reading) -> bool:
@@ -84,7 +89,6 @@ def freshness(settings: ControlSettings, scan: Scan, acted: Acted) -> Permission
             needed.append(f"{name}.PV")
     for tag in needed:
         value = reading(scan, tag)
-        if value.quality is not Quality.GOOD or not math.isfinite(value.value):
-            why = value.reason or ("not finite" if value.quality is Quality.GOOD else value.quality.value)
-            return Permission(given=False, reason=f"{tag}: {why}")
+        if value.quality is not Quality.GOOD:
+            return Permission(given=False, reason=f"{tag}: {value.reason or value.quality.value}")
     return Permission(given=True)

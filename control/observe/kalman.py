@@ -118,7 +118,7 @@ def begin(observer: Observer, observation: Observation) -> Memory:
 
 def observe(observer: Observer, memory: Memory | None, observation: Observation) -> tuple[Belief, Memory]:
     """Fuse one cycle's observation into the belief; pure: the memory is handed in and handed back."""
-    if memory is None or observation.time_s - memory.steps[-1].time_s > observer.noise.max_gap_s:
+    if memory is None or _lost(memory.steps[-1]) or _gap(memory, observation) > observer.noise.max_gap_s:
         memory = begin(observer, observation)
     notes: list[str] = []
     for result in observation.lab:
@@ -134,6 +134,15 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
     memory, jump = _watch_for_jump(observer, replace(memory, steps=(*kept, step), bank=bank))
     notes.extend(jump)
     return _belief(observer, memory, tuple(notes)), memory
+
+
+def _lost(step: Step) -> bool:
+    """Whether no number is left in it: nothing that follows could ever be one again."""
+    return not (np.all(np.isfinite(step.mean)) and np.all(np.isfinite(step.cov)))
+
+
+def _gap(memory: Memory, observation: Observation) -> float:
+    return observation.time_s - memory.steps[-1].time_s
 
 
 def _advance(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from control.observe import Memory, Observation, Observer, observe
-from control.signals import Belief, LabResult, Target
+from control.signals import Belief, LabResult, Quality, Target
 
 TARGET = Target(10.0, 20.0, 250.0)
 SETPOINTS = {"FeederApi": 2.0, "FeederMcc": 10.8, "FeederLac": 7.0, "FeederMgst": 0.2, "MainForce": 9.55}
@@ -138,3 +138,13 @@ def test_observe_is_pure(observer: Observer) -> None:
     seen = Observation(5.0, values, SETPOINTS, TARGET)
     assert observe(observer, memory, seen)[0] == observe(observer, memory, seen)[0]
     assert first.state
+
+
+def test_a_belief_that_is_no_number_is_begun_anew(observer: Observer) -> None:
+    values = {**FLOWS, "y_nir": (9.9, 0.12)}
+    _, memory = observe(observer, None, Observation(0.0, values, SETPOINTS, TARGET))
+    broken, memory = observe(observer, memory, Observation(5.0, {"y_nir": (np.nan, 0.1)}, SETPOINTS, TARGET))
+    assert broken.quality is Quality.BAD
+    whole, _ = observe(observer, memory, Observation(10.0, values, SETPOINTS, TARGET))
+    assert whole.quality is Quality.GOOD
+    assert np.all(np.isfinite(whole.state))
