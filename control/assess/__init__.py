@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from control.assess.conduct import Cost, constraint_costs, time_in_control, travel_pct
-from control.assess.findings import Finding, assess, assess_estimate
+from control.assess.findings import Finding, assess, assess_estimate, assess_material
 from control.assess.loop import Oscillation, Whiteness, harris_index, oscillation, whiteness
 from control.assess.mismatch import Mismatch, gain_mismatch
 
@@ -15,6 +15,7 @@ __all__ = [
     "Whiteness",
     "assess",
     "assess_estimate",
+    "assess_material",
     "constraint_costs",
     "gain_mismatch",
     "harris_index",

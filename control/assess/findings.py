@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from control.settings import ControlSettings
 from control.signals import Belief, Command, Decision, Estimate, Quality, Target
+from control.track import Tracked
 
 DRIFT_LIMIT_PCT_OF_TARGET = 1.0  # our choice: a third of the +-3 % action limit
 SIGMAS = 3.0
 UNCERTAIN_PERSISTS_S = 60.0  # our choice: of good spectra one in forty is uncertain, alone; that is no news
+WITNESSES_LC_PCT, WITNESSES_PERSIST_S = 2.0, 120.0  # our choice: beyond what either leaves open after a change
 DRIFT_PERSISTS_S = 300.0  # our choice: longer than any transition takes to reach the probe
 
 
@@ -54,6 +56,24 @@ def assess_estimate(estimate: Estimate | None, channels: str) -> tuple[Finding, 
     if estimate.quality is Quality.BAD:
         return (Finding("nir_bad", f"NIR not usable: {said}", 2),)
     return (Finding("nir_uncertain", f"NIR uncertain: {said}", 3, UNCERTAIN_PERSISTS_S),)
+
+
+def assess_material(tracked: Tracked, belief: Belief | None, target: Target) -> tuple[Finding, ...]:
+    """What must be told of the material: masses that do not add up, and two witnesses of the gate that differ."""
+    found = []
+    balance = tracked.balance
+    if balance.beyond:
+        text = f"mass does not add up: {balance.residual_kg:+.2f}±{balance.sigma_kg:.2f} kg of {balance.fed_kg:.1f} fed"
+        found.append(Finding("mass_balance", text, 2, DRIFT_PERSISTS_S))
+    if belief is not None and belief.quality is not Quality.BAD:
+        believed = 100 * belief.api_pct / target.api_pct
+        apart = believed - tracked.gate.lc_pct
+        if abs(apart) > max(WITNESSES_LC_PCT, SIGMAS * tracked.gate.sigma_lc_pct):
+            text = (
+                f"observer and material tracking differ at the gate: {believed:.1f} and {tracked.gate.lc_pct:.1f} % LC"
+            )
+            found.append(Finding("witnesses_differ", text, 2, WITNESSES_PERSIST_S))
+    return tuple(found)
 
 
 def _of_belief(settings: ControlSettings, target: Target, belief: Belief) -> list[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from control.track.account import Balance, Minute
-from control.track.belief import divert
 from control.track.diversion import Risk
 from control.track.feeding import FeederSeen
 from control.track.follow import Tracked, Tracker, TrackInput, TrackMemory, track, tracker
@@ -23,7 +22,6 @@ __all__ = [
     "TrackSettings",
     "Tracked",
     "Tracker",
-    "divert",
     "track",
     "tracker",
 ]
