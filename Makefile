@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check bench faults kpi upsets models lock clean
+.PHONY: help setup demo test check bench faults trials kpi upsets models lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
@@ -11,6 +11,7 @@ help:
 	@echo "make check   lint, types, import contracts"
 	@echo "make bench   speed side by side with peers: ratios into out/bench.json (five minutes; MODEL=FILE.py: your own)"
 	@echo "make faults  47 kinds of spectral fault against the shipped soft sensor: out/faults/faults.json (a minute or two)"
+	@echo "make trials  10 000 cycles of the closed loop under injected faults: out/trials.json (three minutes)"
 	@echo "make kpi     the control table of the README: 11 scenarios, 5 controllers, 20 seeds (about an hour on 2 cores;"
 	@echo "             interrupted, it goes on where it was; rm -r out/kpi to begin anew)"
 	@echo "make upsets  1000 random upsets: what is released and what is diverted (about 40 minutes on 2 cores)"
@@ -47,6 +48,9 @@ faults: setup
 	$(BIN)/patloop hil blends --out out/faults --seed 77
 	$(BIN)/patloop sensor challenge deploy/models/cdc_api_nir --spectra out/faults/spectra.csv \
 	  --reference out/faults/reference.csv --target api_pct --accept 0.5 --most 240 --json out/faults/faults.json
+
+trials: setup
+	OMP_NUM_THREADS=1 $(BIN)/patloop hil trials deploy/lines/cdc_ref_1.toml --cycles 10000 --seed 1 --json out/trials.json
 
 kpi: setup
 	OMP_NUM_THREADS=1 $(BIN)/patloop bench deploy/lines/cdc_ref_1.toml --seeds 20 --jobs 2 --resume --out out/kpi --json out/kpi/kpi.json
