@@ -22,7 +22,6 @@ from control.compile import compile_problem
 from control.compiled import Compiled
 from control.model_file import ModelFile, read_model
 from control.native import cache_folder, native
-from control.problem import blocks_for
 from control.reference import Reference, plain
 from control.rti import Rti
 from control.trial import Stepper, Trial, after
@@ -31,7 +30,6 @@ from deploy.side_by_side import Row, row
 from soft_sensors.signals import FloatArray
 
 THIS_LINE = Path(__file__).with_name("line_model.py")
-HORIZONS = (60, 120)
 STEPS, TURN = 100, 5
 BUDGET_S = 90.0  # of the peer, for one horizon: it has no bound of its own on the time of a step
 
@@ -110,7 +108,7 @@ class Loop:
 def rows(say: Callable[[str], None], file: Path | None = None, steps: int = STEPS) -> Iterator[Row]:
     """Control at each horizon (a file of your own: at its own), then estimation. Raises ControlError."""
     given = read_model(file or THIS_LINE)
-    models = [given] if file else [_with_horizon(given, n) for n in HORIZONS]
+    models = [given] if file else [given, _twice_as_far(given)]
     with threadpool_limits(1):
         for model in models:
             yield against_do_mpc(model, say, steps)
@@ -139,5 +137,8 @@ def against_do_mpc(model: ModelFile, say: Callable[[str], None], steps: int, bud
                ours.spent_ms, theirs.spent_ms, equal)  # fmt: skip
 
 
-def _with_horizon(model: ModelFile, steps: int) -> ModelFile:
-    return replace(model, problem=replace(model.problem, horizon_steps=steps, blocks=blocks_for(steps)))
+def _twice_as_far(model: ModelFile) -> ModelFile:
+    """The problem with a horizon twice as long: what is added is held in two blocks."""
+    steps, problem = model.problem.horizon_steps, model.problem
+    blocks = (*problem.moves(), steps // 3, steps - steps // 3)
+    return replace(model, problem=replace(problem, horizon_steps=2 * steps, blocks=blocks))

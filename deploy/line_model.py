@@ -25,8 +25,8 @@ GRADE_AT, LOSS_AT, DENSITY_AT = 15, 35, 50  # steps: a new grade, 4 % of the API
 
 @cache
 def problem() -> Problem:
-    """The controller's own costs and limits, a second a step, a minute ahead."""
-    return replace(cdc.problem(read_settings(LINE)), step_s=1.0, horizon_steps=60, blocks=())
+    """The controller's own costs, limits and blocks, but a second a step: a minute ahead."""
+    return replace(cdc.problem(read_settings(LINE)), step_s=1.0)
 
 
 def start() -> tuple[FloatArray, FloatArray]:
