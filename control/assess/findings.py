@@ -93,6 +93,9 @@ def _of_belief(settings: ControlSettings, target: Target, belief: Belief) -> lis
 
 
 def _at_cap(settings: ControlSettings, decision: Decision | None) -> bool:
+    """Whether PAT's trim uses up its cap; what a commanded transition goes further is the recipe's, not PAT's."""
+    if decision is None or decision.figures.get("transition_s", 0.0) > 0:
+        return False
     cap = next((mv.trim_cap_pct for mv in settings.mv if mv.role == "api"), None)
-    trim = None if decision is None else decision.figures.get("trim_pct")
+    trim = decision.figures.get("trim_pct")
     return cap is not None and trim is not None and abs(trim) >= cap * 0.999

@@ -31,7 +31,7 @@ def explain(
     trim_pct = 100 * (first[bundle.inputs.index(api)] / situation.ratio[api] - 1)
     priorities = dict(zip(bundle.card.limits, bundle.card.limit_priority, strict=True))
     figures = {
-        "trim_pct": float(trim_pct), "cost": costs[0], "cost_held": costs[1], "qp_iterations": float(move.iterations),
+        "trim_pct": float(trim_pct), "transition_s": situation.transition_s, "cost": costs[0], "cost_held": costs[1], "qp_iterations": float(move.iterations),
         "kkt_residual": move.quality.residual, **{f"over_{n}": v for n, v in move.violated.items()},
     }  # fmt: skip
     return Decision(
@@ -74,7 +74,7 @@ def sentence(
     parts = [
         f"API {100 * belief.api_pct / target:.1f}±{164.5 * belief.api_sigma_pct / target:.1f} % LC, "
         f"gain {belief.api_gain:.3f}±{1.645 * belief.api_gain_sigma:.3f}: {api} {before[i]:.3f}->{first[i]:.3f} kg/h",
-        f"else {without_lc_pct:.1f} %",
+        f"held: {without_lc_pct:.1f} %",
     ]
     if active:
         parts.append(f"limit {active[0].name}")
