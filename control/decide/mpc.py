@@ -51,9 +51,10 @@ class Mpc:
             return self._ladder.step_down(situation, memory, bounds, f"belief is bad: {situation.belief.reason}")
         x0, P = np.array(situation.belief.state), self._parameters(situation)
         try:
-            prepared = self._prepared(memory, x0, before, P)
-            move = self._rti.feedback(prepared, x0, before, bounds)
-            move, planned, cost = self._rti.settled(move, prepared, x0, before, P, bounds)
+            with np.errstate(over="ignore", invalid="ignore"):  # numbers too large are caught by what checks the move
+                prepared = self._prepared(memory, x0, before, P)
+                move = self._rti.feedback(prepared, x0, before, bounds)
+                move, planned, cost = self._rti.settled(move, prepared, x0, before, P, bounds)
         except SOLVER_ERRORS as error:
             return self._ladder.step_down(situation, memory, bounds, f"solver: {type(error).__name__}: {error}")
         if move.status != "ok":
@@ -72,7 +73,9 @@ class Mpc:
         if memory is None or memory.plan is None or memory.P is None or memory.prepared is not None or memory.age:
             return memory
         later = np.hstack([memory.P[:, 1:], memory.P[:, -1:]])
-        return replace(memory, prepared=self._rti.prepare(self._rti.shifted(memory.plan, memory.P), later), P=later)
+        with np.errstate(over="ignore", invalid="ignore"):
+            prepared = self._rti.prepare(self._rti.shifted(memory.plan, memory.P), later)
+        return replace(memory, prepared=prepared, P=later)
 
     def _prepared(self, memory: MpcMemory, x0: FloatArray, before: FloatArray, P: FloatArray) -> Prepared:
         plan = memory.plan
