@@ -13,12 +13,13 @@ from soft_sensors.bundle import load_bundle
 from soft_sensors.console import FILE, InputError, one_line, progress
 from soft_sensors.errors import AlteredError, RegistryError
 from soft_sensors.registry.bodies import judge_test
-from soft_sensors.registry.deposit import deposit, deposited, named_bundle
-from soft_sensors.registry.entries import Role
+from soft_sensors.registry.deposit import deposit, deposited
+from soft_sensors.registry.entries import Kind, Role
 from soft_sensors.registry.events import Event
 from soft_sensors.registry.keys import fingerprint, read_key, read_public_key, write_key
 from soft_sensors.registry.log import found, read_registry
 from soft_sensors.registry_signing import KEY, PHRASE, REASON, passphrase, sign, signed
+from soft_sensors.registry_steps import Family, step_command
 from soft_sensors.show import show_score
 
 SECONDS_A_DAY = 86400
@@ -194,27 +195,17 @@ def verify(
         sys.exit(1)
 
 
-def _step(action: str, says: str, note: str) -> click.Command:
-    """A command that signs one step of a bundle's life."""
-
-    example = f"patloop sensor {action} api_nir --reason {note} --registry R --key K"
-
-    @click.command(action, help=f"{says}\n\n\b\nExample:\n  {example}")
-    @click.argument("bundle")
-    @REASON
-    @signed
-    @one_line
-    def step(bundle: str, reason: str, folder: Path, key: Path, passphrase_file: Path | None) -> None:
-        digest = named_bundle(read_registry(folder), bundle)
-        if action in ("approve", "activate"):
-            skill = deposited(folder, digest).card.skill
-            if not skill > 0:
-                raise RegistryError(f"{action}: the card of {digest[:12]} says skill {skill:.3g}: no evidence")
-        sign(folder, key, passphrase_file, action, {"bundle": digest, "reason": reason})
-
-    return step
+def _skilful(action: str, folder: Path, digest: str) -> None:
+    skill = deposited(folder, digest).card.skill
+    if not skill > 0:
+        raise RegistryError(f"{action}: the card of {digest[:12]} says skill {skill:.3g}: no evidence")
 
 
-approve = _step("approve", "Release a verified bundle for use; neither author nor verifier may.", '"released"')
-activate = _step("activate", "Make an approved bundle the one that runs; the one before is standby.", '"start"')
-retire = _step("retire", "End a bundle's life for good.", '"superseded"')
+SOFT_SENSORS = Family(Kind.SENSOR, load_bundle, _skilful, "api_nir")
+approve = step_command(
+    SOFT_SENSORS, "approve", "Release a verified bundle for use; neither author nor verifier may.", '"released"'
+)
+activate = step_command(
+    SOFT_SENSORS, "activate", "Make an approved bundle the one that runs; the one before is standby.", '"start"'
+)
+retire = step_command(SOFT_SENSORS, "retire", "End a bundle's life for good.", '"superseded"')

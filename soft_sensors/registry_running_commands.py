@@ -16,26 +16,15 @@ from soft_sensors.registry.entries import Slots
 from soft_sensors.registry.events import Event
 from soft_sensors.registry.evidence import figures_of, read_pairs
 from soft_sensors.registry.log import read_registry
+from soft_sensors.registry_commands import SOFT_SENSORS
 from soft_sensors.registry_show import show_history, show_models
 from soft_sensors.registry_signing import REASON, REGISTRY, sign, signed
+from soft_sensors.registry_steps import rollback_command
 
-
-@click.command()
-@click.argument("model")
-@REASON
-@signed
-@one_line
-def rollback(model: str, reason: str, folder: Path, key: Path, passphrase_file: Path | None) -> None:
-    """Go back to the bundle that was effective before; lines follow in their next cycle.
-
-    \b
-    Example:
-      patloop sensor rollback api --reason "reads high since noon" --registry R --key paul.key
-    """
-    standby = read_registry(folder).slots.get(model, Slots()).standby
-    if standby is None:
-        raise RegistryError(f"rollback: {model} has no bundle to go back to; activate an approved one")
-    sign(folder, key, passphrase_file, "rollback", {"bundle": standby, "reason": reason})
+rollback = rollback_command(
+    SOFT_SENSORS, "Go back to the bundle that was effective before; lines follow in their next cycle.",
+    'patloop sensor rollback api --reason "reads high since noon" --registry R --key paul.key',
+)  # fmt: skip
 
 
 @click.command()

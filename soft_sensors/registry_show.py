@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from soft_sensors.bundle import load_bundle
 from soft_sensors.console import InputError
 from soft_sensors.errors import BundleError
-from soft_sensors.registry.entries import Registry
+from soft_sensors.registry.entries import Criteria, Kind, Registry
 from soft_sensors.registry.events import Event, text_of
 
 MEANING = {
@@ -22,6 +22,9 @@ MEANING = {
     "register": "made this model and declares what it will be held to",
     "verify": "tested it on independent samples: it meets what was declared",
     "fail": "tested it on independent samples: it misses what was declared",
+    "register_controller": "built this controller and declares what it will be held to",
+    "verify_controller": "reproduced it and judged its closed loop: it meets what was declared",
+    "fail_controller": "judged its closed loop: it misses what was declared",
     "approve": "releases it for use",
     "activate": "puts it into operation",
     "rollback": "puts the model before back into operation",
@@ -45,7 +48,7 @@ def show_history(registry: Registry) -> None:
 def show_models(folder: Path, registry: Registry | None) -> None:
     """Print a registry's bundles and where they stand; without a registry the bundles in a folder."""
     if registry is not None:
-        _show_registry(registry)
+        show_registered(registry, Kind.SENSOR)
         return
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
@@ -62,14 +65,16 @@ def show_models(folder: Path, registry: Registry | None) -> None:
     Console().print(table)
 
 
-def _show_registry(registry: Registry) -> None:
+def show_registered(registry: Registry, kind: Kind) -> None:
+    """Print a registry's bundles of one kind and where they stand."""
     table = Table(*(Column(name, no_wrap=True) for name in ("model", "bundle", "state", "expires", "bias (bound)")))
-    for entry in registry.entries.values():
+    for entry in (e for e in registry.entries.values() if e.kind is kind):
         slots = registry.slots.get(entry.model)
         held = [name for name in ("standby", "challenger") if slots and getattr(slots, name) == entry.bundle]
+        bias = f"{entry.bias:+g} (±{entry.criteria.max_bias:g})" if isinstance(entry.criteria, Criteria) else "-"
         table.add_row(
             entry.model, entry.bundle[:12], ", ".join([entry.state.value, *held]),
-            text_of(entry.criteria.valid_until_s)[:10], f"{entry.bias:+g} (±{entry.criteria.max_bias:g})",
+            text_of(entry.criteria.valid_until_s)[:10], bias,
         )  # fmt: skip
     Console().print(table)
 

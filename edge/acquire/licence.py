@@ -10,7 +10,7 @@ from edge.errors import ConfigError
 from edge.signals import Licence
 from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.errors import AlteredError, RegistryError, SensorError
-from soft_sensors.registry.entries import Entry, Registry, Standing, State, standing
+from soft_sensors.registry.entries import Entry, Kind, Registry, Standing, State, standing
 from soft_sensors.registry.log import LOG, MODELS, read_registry
 
 UNGOVERNED = "ungoverned"
@@ -118,6 +118,8 @@ class Governed:
         entry = found.shown
         if entry is None:
             raise RegistryError(f"the registry has no bundle of model {self._model!r} that may run; activate one")
+        if entry.kind is not Kind.SENSOR:
+            raise RegistryError(f"{self._model!r} is a {entry.kind.value} there; name a soft sensor in [sensor]")
         self._load(entry)
         reason = "" if entry.state is State.EFFECTIVE else (
             f"bundle {entry.bundle[:12]} is {entry.state.value}, not effective"

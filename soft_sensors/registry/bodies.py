@@ -8,10 +8,11 @@ from dataclasses import fields
 from typing import Any
 
 from soft_sensors.errors import RegistryError
-from soft_sensors.registry.entries import Criteria, Trial
+from soft_sensors.registry.entries import ConductCriteria, Criteria, Trial
 from soft_sensors.registry.events import Event
 
 LAST_S = 253402300799.0  # the end of the year 9999, the last that a date can name
+WHOLE_PCT = 100.0
 
 KEYS: dict[str, frozenset[str]] = {
     "found": frozenset({"public_key", "roles"}),
@@ -20,6 +21,9 @@ KEYS: dict[str, frozenset[str]] = {
     "register": frozenset({"model", "bundle", "criteria", "skill", "reason"}),
     "verify": frozenset({"bundle", "figures", "spectra_sha256", "reference_sha256"}),
     "fail": frozenset({"bundle", "figures", "spectra_sha256", "reference_sha256"}),
+    "register_controller": frozenset({"model", "bundle", "criteria", "reason"}),
+    "verify_controller": frozenset({"bundle", "figures", "evidence_sha256"}),
+    "fail_controller": frozenset({"bundle", "figures", "evidence_sha256"}),
     "approve": frozenset({"bundle", "reason"}),
     "activate": frozenset({"bundle", "reason"}),
     "rollback": frozenset({"bundle", "reason"}),
@@ -58,11 +62,23 @@ def criteria_of(event: Event) -> Criteria:
     counted = type(found.min_samples) is int and found.min_samples >= 1
     if not (counted and found.max_rmsep > 0 and found.max_bias >= 0):
         raise RegistryError(f"{event.action}: RMSEP and samples must be above 0, the bias bound not below")
-    if not 0 < found.valid_until_s < LAST_S:
-        raise RegistryError(f"{event.action}: the expiry is no date of this calendar")
+    _dated(event, found.valid_until_s)
     if not 0 <= found.min_coverage < found.max_coverage <= 1:
         raise RegistryError(f"{event.action}: coverage is a share: 0 <= min < max <= 1")
     return found
+
+
+def conduct_of(event: Event) -> ConductCriteria:
+    """The criteria that the body declares for a controller. RegistryError when they leave nothing to fail."""
+    plain = _table(event, "criteria", {f.name for f in fields(ConductCriteria)})
+    scenarios = plain["scenarios"]
+    if not isinstance(scenarios, list) or not scenarios or not all(isinstance(s, str) and s.strip() for s in scenarios):
+        raise RegistryError(f"{event.action}: scenarios must name at least one")
+    runs, most, until_s = (_number(event, plain, n) for n in ("min_runs", "max_time_outside_3pct", "valid_until_s"))
+    if not (type(runs) is int and runs >= 1 and 0 <= most < WHOLE_PCT):
+        raise RegistryError(f"{event.action}: 1 run or more, and a time outside of 0 to below 100 % are needed")
+    _dated(event, until_s)
+    return ConductCriteria(tuple(scenarios), runs, most, until_s)
 
 
 def trial_of(event: Event) -> Trial:
@@ -75,8 +91,10 @@ def trial_of(event: Event) -> Trial:
     return Trial(int(results), ratio, coverage, event.time_s)
 
 
-def judge_test(criteria: Criteria, event: Event) -> str:
+def judge_test(criteria: Criteria | ConductCriteria, event: Event) -> str:
     """What of the declared criteria the test's figures miss; empty when they are met. Raises RegistryError."""
+    if isinstance(criteria, ConductCriteria):
+        return _judge_conduct(criteria, event)
     plain = _table(event, "figures", {"n", "rmsep", "bias", "coverage_90", "n_bad"})
     for name in ("spectra_sha256", "reference_sha256"):
         text(event, name)
@@ -106,6 +124,23 @@ def judge_trial(trial: Trial, event: Event) -> str:
     if not coverage >= trial.min_coverage:
         missed.append(f"coverage {coverage:.3g} below {trial.min_coverage:g}")
     return "; ".join(missed)
+
+
+def _judge_conduct(criteria: ConductCriteria, event: Event) -> str:
+    plain = _table(event, "figures", {"runs", "time_outside_3pct", "fallbacks"})
+    text(event, "evidence_sha256")
+    runs, outside = (_or_nan(event, plain, name) for name in ("runs", "time_outside_3pct"))
+    missed = []
+    if not runs >= criteria.min_runs:
+        missed.append(f"{runs:g} runs of {criteria.min_runs} in the scenario with the fewest")
+    if not outside <= criteria.max_time_outside_3pct:
+        missed.append(f"{outside:.3g} % of the time outside +-3 %, above {criteria.max_time_outside_3pct:g} %")
+    return "; ".join(missed)
+
+
+def _dated(event: Event, until_s: float) -> None:
+    if not 0 < until_s < LAST_S:
+        raise RegistryError(f"{event.action}: the expiry is no date of this calendar")
 
 
 def _table(event: Event, name: str, wanted: set[str]) -> Mapping[str, Any]:

@@ -18,6 +18,13 @@ class Role(StrEnum):
     APPROVER = "approver"
 
 
+class Kind(StrEnum):
+    """What a registered bundle is."""
+
+    SENSOR = "soft sensor"
+    CONTROLLER = "controller"
+
+
 class State(StrEnum):
     """Where a bundle stands in its life. Failed and retired are final."""
 
@@ -56,6 +63,20 @@ class Criteria:
 
 
 @dataclass(frozen=True)
+class ConductCriteria:
+    """What was declared of a controller before any test of it in closed loop.
+
+    In each of the scenarios, on min_runs runs or more, the mean time outside +-3 % of label claim is at most
+    max_time_outside_3pct (% of time); the controller expires at valid_until_s (seconds since the epoch).
+    """
+
+    scenarios: tuple[str, ...]
+    min_runs: int
+    max_time_outside_3pct: float
+    valid_until_s: float
+
+
+@dataclass(frozen=True)
 class Trial:
     """What a challenger has to show, declared before the run, and since when it counts (seconds since the epoch).
 
@@ -71,19 +92,28 @@ class Trial:
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered bundle. bias is what the last bias update set, in the model's unit."""
+    """One registered bundle.
+
+    criteria: of its kind, and what tells it; skill: over predicting the mean, None for a controller, which predicts
+    nothing; bias: what the last bias update set, in the model's unit.
+    """
 
     bundle: str
     model: str
     state: State
     author: str
-    criteria: Criteria
-    skill: float
+    criteria: Criteria | ConductCriteria
+    skill: float | None
     verifier: str = ""
     approver: str = ""
     bias: float = 0.0
     challenged: bool = False
     trial: Trial | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the bundle is."""
+        return Kind.SENSOR if isinstance(self.criteria, Criteria) else Kind.CONTROLLER
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from soft_sensors.errors import RegistryError
-from soft_sensors.registry.bodies import criteria_of, judge_test, judge_trial, number, text, trial_of
-from soft_sensors.registry.entries import Entry, Person, Registry, Role, Slots, State, Trial
+from soft_sensors.registry.bodies import conduct_of, criteria_of, judge_test, judge_trial, number, text, trial_of
+from soft_sensors.registry.entries import (
+    Criteria,
+    Entry,
+    Kind,
+    Person,
+    Registry,
+    Role,
+    Slots,
+    State,
+    Trial,
+)
 from soft_sensors.registry.events import Event
 from soft_sensors.registry.people import apply_people, same_person
 
 ALIVE = frozenset(State) - {State.RETIRED}
+ANY, SENSOR, CONTROLLER = frozenset(Kind), frozenset({Kind.SENSOR}), frozenset({Kind.CONTROLLER})
 
 
 @dataclass(frozen=True)
 class Rule:
     """Who may do something to a bundle in which states, whose hands it must not be, and what it becomes (None: as is).
 
-    apart: fields of the entry whose person must be somebody else; unexpired: only before the declared expiry.
+    apart: fields of the entry whose person must be somebody else; unexpired: only before the declared expiry; kinds:
+    what is done to bundles of these kinds only.
     """
 
     role: Role
@@ -26,23 +38,31 @@ class Rule:
     to: State | None
     apart: tuple[str, ...] = ("author",)
     unexpired: bool = True
+    kinds: frozenset[Kind] = ANY
 
 
 # A failed test is final: testing again until it passes proves nothing. Whoever approves has neither made the model nor
 # tested it. Rolling back and retiring must be possible at once, so any approver may.
 RULES: dict[str, Rule] = {
-    "verify": Rule(Role.VERIFIER, frozenset({State.DRAFT}), State.VERIFIED, unexpired=False),
-    "fail": Rule(Role.VERIFIER, frozenset({State.DRAFT}), State.FAILED, unexpired=False),
+    "verify": Rule(Role.VERIFIER, frozenset({State.DRAFT}), State.VERIFIED, unexpired=False, kinds=SENSOR),
+    "fail": Rule(Role.VERIFIER, frozenset({State.DRAFT}), State.FAILED, unexpired=False, kinds=SENSOR),
+    "verify_controller": Rule(
+        Role.VERIFIER, frozenset({State.DRAFT}), State.VERIFIED, unexpired=False, kinds=CONTROLLER
+    ),
+    "fail_controller": Rule(
+        Role.VERIFIER, frozenset({State.DRAFT}), State.FAILED, unexpired=False, kinds=CONTROLLER
+    ),
     "approve": Rule(Role.APPROVER, frozenset({State.VERIFIED}), State.APPROVED, ("author", "verifier")),
     "activate": Rule(Role.APPROVER, frozenset({State.APPROVED}), State.EFFECTIVE),
     "rollback": Rule(Role.APPROVER, frozenset({State.APPROVED}), State.EFFECTIVE, ()),
     "retire": Rule(Role.APPROVER, ALIVE, State.RETIRED, (), unexpired=False),
-    "challenge": Rule(Role.APPROVER, frozenset({State.VERIFIED, State.APPROVED}), None),
+    "challenge": Rule(Role.APPROVER, frozenset({State.VERIFIED, State.APPROVED}), None, kinds=SENSOR),
     "promote": Rule(
-        Role.APPROVER, frozenset({State.VERIFIED, State.APPROVED}), State.EFFECTIVE, ("author", "verifier")
+        Role.APPROVER, frozenset({State.VERIFIED, State.APPROVED}), State.EFFECTIVE, ("author", "verifier"),
+        kinds=SENSOR,
     ),
-    "decline": Rule(Role.APPROVER, frozenset({State.VERIFIED, State.APPROVED}), None),
-    "bias": Rule(Role.APPROVER, frozenset({State.EFFECTIVE}), None),
+    "decline": Rule(Role.APPROVER, frozenset({State.VERIFIED, State.APPROVED}), None, kinds=SENSOR),
+    "bias": Rule(Role.APPROVER, frozenset({State.EFFECTIVE}), None, kinds=SENSOR),
 }
 PEOPLE = ("found", "enrol", "revoke")
 
@@ -52,7 +72,7 @@ def apply(registry: Registry, event: Event) -> Registry:
     if event.action in PEOPLE:
         return apply_people(registry, event)
     signer = registry.people[event.key]
-    if event.action == "register":
+    if event.action in ("register", "register_controller"):
         return _register(registry, event, signer)
     rule = RULES.get(event.action)
     if rule is None:
@@ -66,6 +86,8 @@ def apply(registry: Registry, event: Event) -> Registry:
 
 def _check(rule: Rule, entry: Entry, event: Event, signer: Person) -> None:
     _role(signer, rule.role, event.action)
+    if entry.kind not in rule.kinds:
+        raise RegistryError(f"{event.action}: bundle {entry.bundle[:12]} is a {entry.kind.value}; not done to one")
     if entry.state not in rule.from_states:
         allowed = ", ".join(s.value for s in State if s in rule.from_states)
         raise RegistryError(f"{event.action}: bundle {entry.bundle[:12]} is {entry.state.value}, it must be {allowed}")
@@ -86,17 +108,26 @@ def _register(registry: Registry, event: Event, signer: Person) -> Registry:
     bundle, model = text(event, "bundle"), text(event, "model")
     text(event, "reason")
     if len(bundle) != 64 or set(bundle) - set("0123456789abcdef"):
-        raise RegistryError(f"register: {bundle[:20]!r} is not the hash of a bundle")
+        raise RegistryError(f"{event.action}: {bundle[:20]!r} is not the hash of a bundle")
     if bundle in registry.entries:
-        raise RegistryError(f"register: bundle {bundle[:12]} is registered already, and its criteria stand")
-    entry = Entry(bundle, model, State.DRAFT, signer.name, criteria_of(event), number(event, "skill"))
+        raise RegistryError(f"{event.action}: bundle {bundle[:12]} is registered already, and its criteria stand")
+    entry = _drafted(event, bundle, model, signer.name)
+    if any(e.model == model and e.kind is not entry.kind for e in registry.entries.values()):
+        # One name, one slot: else a soft sensor could be put where a controller runs.
+        raise RegistryError(f"{event.action}: {model!r} is no {entry.kind.value} in this registry; give another name")
     return _with(registry, entry)
+
+
+def _drafted(event: Event, bundle: str, model: str, author: str) -> Entry:
+    if event.action == "register_controller":
+        return Entry(bundle, model, State.DRAFT, author, conduct_of(event), None)
+    return Entry(bundle, model, State.DRAFT, author, criteria_of(event), number(event, "skill"))
 
 
 def _verified(registry: Registry, entry: Entry, event: Event) -> Registry:
     missed = judge_test(entry.criteria, event)
     if missed:
-        raise RegistryError(f"verify: the declared criteria are not met: {missed}")
+        raise RegistryError(f"{event.action}: the declared criteria are not met: {missed}")
     return _with(registry, replace(entry, verifier=event.person))
 
 
@@ -166,8 +197,9 @@ def _declined(registry: Registry, entry: Entry, event: Event) -> Registry:
 def _biased(registry: Registry, entry: Entry, event: Event) -> Registry:
     text(event, "reason")
     value = number(event, "value")
-    if not abs(value) <= entry.criteria.max_bias:
-        raise RegistryError(f"bias: {value:g} is beyond the declared bound of {entry.criteria.max_bias:g}")
+    bound = entry.criteria.max_bias if isinstance(entry.criteria, Criteria) else 0.0
+    if not abs(value) <= bound:
+        raise RegistryError(f"bias: {value:g} is beyond the declared bound of {bound:g}")
     return _with(registry, replace(entry, bias=value))
 
 
@@ -181,7 +213,7 @@ def _trial(registry: Registry, entry: Entry, event: Event) -> Trial:
 
 
 def _skilled(entry: Entry, action: str) -> None:
-    if not entry.skill > 0:
+    if entry.skill is not None and not entry.skill > 0:
         raise RegistryError(f"{action}: bundle {entry.bundle[:12]} has no skill over the mean ({entry.skill:g})")
 
 
@@ -206,6 +238,8 @@ def _slots(registry: Registry, model: str, slots: Slots) -> Registry:
 _EFFECTS: dict[str, Callable[[Registry, Entry, Event], Registry]] = {
     "verify": _verified,
     "fail": _failed,
+    "verify_controller": _verified,
+    "fail_controller": _failed,
     "approve": _approved,
     "activate": _activated,
     "rollback": _rolled_back,
