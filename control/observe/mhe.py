@@ -125,8 +125,9 @@ def advance(
     """
     missing = np.zeros((len(estimator.measurements), 1))
     grown = Window(
-        _then(window.X, window.X[:, -1:]), _then(window.U, _column(u)), _then(window.P, _column(p)),
-        _then(window.Q, _column(sigma) ** 2), _then(window.Y, missing), _then(window.V, missing + np.inf),
+        np.hstack((window.X, window.X[:, -1:])), np.hstack((window.U, _column(u))), np.hstack((window.P, _column(p))),
+        np.hstack((window.Q, _column(sigma) ** 2)),
+        np.hstack((window.Y, missing)), np.hstack((window.V, missing + np.inf)),
         window.prior_mean, window.prior_cov, window.cov,
     )  # fmt: skip
     F, A = estimator.predict(grown.X[:, :-1], grown.U[:, 1:], grown.P[:, 1:])
@@ -291,10 +292,6 @@ def _with(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[W
             Y[value.index, at] = (Y[value.index, at] * before + value.value * new) / (before + new)
             V[value.index, at] = 1.0 / (before + new)
     return replace(window, Y=Y, V=V), tuple(notes)
-
-
-def _then(columns: FloatArray, last: FloatArray) -> FloatArray:
-    return np.concatenate((columns, last), axis=1)
 
 
 def _column(values: FloatArray) -> FloatArray:
