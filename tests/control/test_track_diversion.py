@@ -149,6 +149,31 @@ def test_a_loss_during_silence_is_not_released_when_the_nir_is_back(fixed: Track
     assert all(t.divert.given for t in player.run(40))
 
 
+def test_silence_opens_the_interval_until_the_nir_has_said_enough(fixed: Tracker) -> None:
+    player = Player(Toy(), fixed)
+    known = player.run(180)[-1].gate.sigma_lc_pct
+    player.toy.nir = False
+    player.run(12)
+    player.toy.nir = True
+    first = player.run(1)[0].gate.sigma_lc_pct
+    assert first > 1.5 * known
+    assert player.run(30)[-1].gate.sigma_lc_pct < first / 1.3
+
+
+def test_an_nir_that_stands_still_does_not_talk_away_what_the_feeders_saw(fixed: Tracker) -> None:
+    player = Player(Toy(), fixed)
+    player.run(180)
+    player.toy.api_kg_h = 0.6
+    diverted = []
+    for cycle in range(80):
+        player.toy.api_kg_h = 0.6 if cycle < 18 else 2.0
+        stuck = NirSeen(10.0, 0.13, player.toy.time_s + CYCLE_S)
+        diverted.append(player.run(1, nir=stuck)[0].divert.given)
+        if player.toy.gate_pct < 9.4:
+            assert diverted[-1]
+    assert any(diverted)
+
+
 def test_release_needs_confirmed_mass(fixed: Tracker, settings: ControlSettings) -> None:
     slow = compose(settings, TrackSettings(stations=36, confirm_kg=0.5), 5.0, 2.0)
     stops = []
