@@ -230,21 +230,22 @@ def _solve(
     try:
         diagonal, below, gradient = _normal_equations(window, along)
         factor = factor_of(diagonal, below)
-        dX = step_of(factor, gradient)
         cov = newest_covariance(factor, len(window.prior_mean))
-        stiff = _stiff(estimator, window.X + dX, held)
-        if stiff.any():
-            goal = np.clip(window.X + dX, estimator.low[:, None], estimator.high[:, None])
-            goal[list(held)] = window.X[list(held)]
+        low, high = estimator.low[:, None], estimator.high[:, None]
+        X = window.X + step_of(factor, gradient)
+        inside = np.clip(X, low, high)
+        if held or not np.array_equal(X, inside):
+            stiff = (inside != X).astype(float)
+            inside[list(held)], stiff[list(held)] = window.X[list(held)], 1.0
             heavy = STIFF * np.einsum("kii->ki", diagonal).T * stiff
             np.einsum("kii->ki", diagonal)[:] += heavy.T
-            dX = step_of(factor_of(diagonal, below), gradient - heavy * (goal - window.X))
+            X = window.X + step_of(factor_of(diagonal, below), gradient - heavy * (inside - window.X))
+            inside = np.clip(X, low, high)
     except np.linalg.LinAlgError:
         return "the normal equations have no factor: the model, or what it was given, is not finite or is singular"
-    X = np.clip(window.X + dX, estimator.low[:, None], estimator.high[:, None])
-    if not (np.all(np.isfinite(dX)) and np.all(np.isfinite(cov))):
+    if not (np.all(np.isfinite(X)) and np.all(np.isfinite(cov))):
         return "the model, or what it was given, is not finite"
-    return X, cov
+    return inside, cov
 
 
 def _normal_equations(window: Window, along: Linear) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -269,13 +270,6 @@ def _normal_equations(window: Window, along: Linear) -> tuple[FloatArray, FloatA
     np.einsum("kii->ki", diagonal)[1:] += inverse
     gradient[:, 1:] -= along.gaps * inverse.T
     return diagonal, along.A * -inverse[:, :, None], gradient
-
-
-def _stiff(estimator: Estimator, X: FloatArray, held: tuple[int, ...]) -> FloatArray:
-    """1 where a state has to be kept where it is, or at the bound that it would leave."""
-    outside: FloatArray = (np.clip(X, estimator.low[:, None], estimator.high[:, None]) != X).astype(float)
-    outside[list(held)] = 1.0
-    return outside
 
 
 def _with(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[Window, tuple[str, ...]]:
