@@ -82,8 +82,13 @@ class Plant(Table):
 
 
 class ObserverSettings(Table):
-    """Noise and drift that the observer reckons with; standard deviations, 'rw' per square root of an hour."""
+    """Which observer, and the noise and drift it reckons with; standard deviations, 'rw' per square root of an hour.
 
+    kalman: the light one, remembers memory_s; mhe: a window of horizon_steps cycles, robust against gross errors.
+    """
+
+    name: Literal["kalman", "mhe"] = "kalman"
+    horizon_steps: Annotated[int, Field(ge=10, le=720)] = 120
     flow_rel: Positive = 0.015
     flow_blind_rel: Positive = 0.03
     flow_walk_rel: Positive = 0.01
@@ -218,19 +223,37 @@ class StepTestSettings(Table):
 
 
 class ControllerSettings(Table):
-    """Which controller runs, where its bundle is, and its tuning.
+    """Which controller runs, which bundle it decides with, and its tuning.
 
-    native: compile the model to machine code where a C compiler is found; changes speed, no decision.
+    bundle: a folder that nobody governs; or the effective bundle of a model in a registry, whose identity is the
+    SHA-256 of its first event. A newer version takes effect at the next start. native: compile the model to machine
+    code where a C compiler is found; changes speed, no decision.
     """
 
     name: Literal["ratio", "pid", "smith", "hybrid", "mpc", "steptest"]
-    bundle: Path
+    bundle: Path | None = None
+    registry: Path | None = None
+    registry_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    model: Annotated[str, Field(min_length=1)] | None = None
     native: bool = True
     mpc: MpcSettings = MpcSettings()
     pid: PidSettings = PidSettings()
     smith: SmithSettings = SmithSettings()
     hybrid: HybridSettings = HybridSettings()
     steptest: StepTestSettings | None = None
+
+    def with_bundle(self, folder: Path) -> ControllerSettings:
+        """The same, deciding with the bundle in a folder, whatever a registry says."""
+        return self.model_copy(update={"bundle": folder, "registry": None, "registry_id": None, "model": None})
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ControllerSettings:
+        governed = [v is not None for v in (self.registry, self.registry_id, self.model)]
+        if any(governed) and not all(governed):
+            raise ValueError("a governed bundle needs all of 'registry', 'registry_id' and 'model'")
+        if (self.bundle is not None) == all(governed):
+            raise ValueError("name either 'bundle', or 'registry' with 'registry_id' and 'model'")
+        return self
 
     @model_validator(mode="after")
     def _test_is_described(self) -> ControllerSettings:

@@ -15,6 +15,7 @@ from control.bundle import ControllerBundle, load_controller
 from control.certificate import Certificate, Gap, Judge, Made
 from control.decide import Controller
 from control.decide.room import factors, room
+from control.governed import bundle_folder
 from control.signals import Decision, Situation
 from edge.commands import told
 from edge.errors import ConfigError
@@ -99,7 +100,7 @@ class Witness:
             raise ConfigError("this journal's line has no controller: there is nothing to certify")
         self.controller, settings = line.control.controller, line.control.settings
         # The bundle as it is stored: what the line runs may be machine code, which has no derivatives.
-        self.bundle = load_controller(settings, settings.controller.bundle)
+        self.bundle = load_controller(settings, bundle_folder(settings.controller))
         return replace(line, control=replace(line.control, controller=self))
 
     def decide(self, situation: Situation, memory: Any) -> tuple[Decision, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from control.settings import ControlSettings, ManipulatedVariable, Table
+from control.errors import ControlError
+from control.governed import bundle_folder
+from control.settings import ControllerSettings, ControlSettings, ManipulatedVariable, Table
 from control.signals import Mode
 from edge.acquire.tags import APC, FEEDER, LAB, LOOP, PLAIN, STREAM, STREAM_AXIS
 from edge.config import LineConfig, SensorTable
@@ -127,16 +129,24 @@ def _decide(control: ControlSettings) -> Part:
     chosen = control.controller
     tuning = getattr(chosen, chosen.name, None)
     plant = control.plant
-    lines = [f"controller {chosen.name}", f"model {plant.name}, bundle {chosen.bundle.name}"]
+    which = f"{chosen.model} of the registry" if chosen.bundle is None else chosen.bundle.name
+    lines = [f"controller {chosen.name}", f"model {plant.name}, bundle {which}"]
     details = [*_numbers(plant)]
     if isinstance(tuning, Table):
         steps = getattr(tuning, "horizon_steps", None)
         lines += [] if steps is None else [f"looks {steps} steps of {control.cycle_s:g} s ahead"]
         lines += _numbers(tuning, given_only=True) or ["tuning at its defaults"]
         details += _numbers(tuning)
-    card = chosen.bundle / "card.toml"
-    return Part("decide", "controller", tuple(lines), tuple(details),
-                "" if card.is_file() else f"no controller bundle in {chosen.bundle.name}; build it")  # fmt: skip
+    return Part("decide", "controller", tuple(lines), tuple(details), _no_bundle(chosen))
+
+
+def _no_bundle(chosen: ControllerSettings) -> str:
+    """What is missing of the controller's bundle, empty when it is there."""
+    try:
+        folder = bundle_folder(chosen)
+    except ControlError as error:
+        return str(error)
+    return "" if (folder / "card.toml").is_file() else f"no controller bundle in {folder.name}; build it"
 
 
 def _guard(config: LineConfig, control: ControlSettings) -> Part:

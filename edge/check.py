@@ -9,26 +9,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from control.settings import ControllerSettings
 from control.signals import Mode
 from edge.acquire.folder import MOVED_TO
 from edge.acquire.opcua import OpcUaLine
 from edge.config import SensorTable
 from edge.errors import PatloopError
 from edge.identity import require_own_names
-from edge.line import Line, compose
+from edge.line import Control, Line, compose
 from edge.pki import credentials
 from edge.record.export import utc
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
 from edge.sensing import fit_for_closed_loop, verdict_of
-from edge.signals import Licence, Link, Scan
+from edge.signals import Link, Scan
 from edge.understand import reading, usable
 from soft_sensors.errors import SensorError
 from soft_sensors.registry.log import read_registry
 from soft_sensors.signals import Quality
 from soft_sensors.validate import axis_fault
 
-STEPS = frozenset({"register", "verify", "approve", "activate", "rollback", "promote"})  # that change where it stands
+# that change where it stands
+STEPS = frozenset({
+    "register", "register_controller", "verify", "verify_controller", "approve", "activate", "rollback", "promote",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def findings(line_file: Path, state: Path | None, *, offline: bool) -> Iterator[
         yield drop_folder(line.config.analyser.folder)
     if line.control is not None:
         yield Checked(fine=True, what=f"controller {line.control.settings.controller.name}: golden vectors reproduced")
+        yield _controller(line.control)
     if line.config.opcua is None:
         return
     try:
@@ -84,14 +89,26 @@ def _model(line: Line) -> Checked:
     licence = line.licences.acquire(now_s)
     fit = fit_for_closed_loop(line, licence, now_s)
     name = line.config.sensor.model or line.sensor.card.name
-    told = f"model {name}, bundle {licence.bundle_hash[:12]}: {licence.state}{_signed(line.config.sensor, licence)}"
+    signed = _signed(line.config.sensor, licence.bundle_hash)
+    told = f"model {name}, bundle {licence.bundle_hash[:12]}: {licence.state}{signed}"
     if fit.given:
         days = (licence.valid_until_s - now_s) / 86400.0
         return Checked(fine=True, what=f"{told}; expires {utc(licence.valid_until_s)}, in {days:.0f} days")
     return Checked(line.config.line.mode_ceiling is not Mode.CLOSED, f"{told}; advice at most: {fit.reason}")
 
 
-def _signed(table: SensorTable, licence: Licence) -> str:
+def _controller(control: Control) -> Checked:
+    """Whose bundle the controller decides with; one that nobody governs is a warning, not a failure."""
+    digest, release, chosen = control.bundle.bundle_hash, control.release, control.settings.controller
+    if release is None:
+        mend = "name 'registry', 'registry_id' and 'model' in [controller]"
+        return Checked(fine=True, what=f"warning: controller bundle {digest[:12]} is not governed; {mend}")
+    told = f"controller {release.model}, bundle {digest[:12]}: effective{_signed(chosen, digest)}"
+    days = (release.valid_until_s - time.time()) / 86400.0
+    return Checked(fine=True, what=f"{told}; expires {utc(release.valid_until_s)}, in {days:.0f} days")
+
+
+def _signed(table: SensorTable | ControllerSettings, bundle_hash: str) -> str:
     """Who brought the bundle to where it stands, and when; empty where no registry can tell."""
     if table.registry is None or table.registry_id is None:
         return ""
@@ -99,7 +116,7 @@ def _signed(table: SensorTable, licence: Licence) -> str:
         registry = read_registry(table.registry, table.registry_id)
     except SensorError:
         return ""  # why it cannot be believed is in the licence
-    of_it = [e for e in registry.events if e.body.get("bundle") == licence.bundle_hash and e.action in STEPS]
+    of_it = [e for e in registry.events if e.body.get("bundle") == bundle_hash and e.action in STEPS]
     last = of_it[-1] if of_it else None
     return "" if last is None else f" since {last.time}, signed by {last.person} ({last.action})"
 

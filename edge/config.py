@@ -161,8 +161,16 @@ class LineConfig(Table):
             raise ValueError("analyser kind 'opcua' needs the table [opcua]")
         if self.analyser.kind == "folder" and self.line.mode_ceiling is not Mode.MONITOR:
             raise ValueError("a line watched through a drop folder is monitored only: mode_ceiling 'monitor'")
+        if self.controller is not None and self.controller.registry is not None:
+            self._one_registry(self.controller)
         self.control()  # its own checks, so that a bad controller table is found here
         return self
+
+    def _one_registry(self, chosen: ControllerSettings) -> None:
+        """The record watches the head of one registry: with a second one, an old copy could bring a bundle back."""
+        mine, other = (chosen.registry, chosen.registry_id), (self.sensor.registry, self.sensor.registry_id)
+        if self.sensor.registry is not None and mine != other:
+            raise ValueError("[controller] and [sensor] must name the same 'registry' and 'registry_id'")
 
     def control(self) -> ControlSettings | None:
         """The control tables as one, or None for a line that is only watched."""
@@ -209,8 +217,9 @@ def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
     found = {name: (folder / path).resolve() for name, path in named.items() if path is not None}
     changes["analyser"] = config.analyser.model_copy(update=found)
     if config.controller is not None:
-        bundle = (folder / config.controller.bundle).resolve()
-        changes["controller"] = config.controller.model_copy(update={"bundle": bundle})
+        held = {"bundle": config.controller.bundle, "registry": config.controller.registry}
+        lie = {name: (folder / path).resolve() for name, path in held.items() if path is not None}
+        changes["controller"] = config.controller.model_copy(update=lie)
     return config.model_copy(update=changes)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from control.bundle import ControllerBundle, load_controller
 from control.decide import Controller, controller
 from control.errors import ControlError
+from control.governed import Release, load_released, released
 from control.native import cache_folder, native
 from control.observe import Observer
 from control.settings import ControlSettings
 from control.signals import Mode
 from control.track import Tracker, tracker
 from edge.acquire.licence import Governed, Ungoverned
+from edge.acquire.release import Released
 from edge.acquire.verification import RecordFile
 from edge.config import LineConfig, read_config
 from edge.errors import ConfigError
@@ -24,13 +27,18 @@ from soft_sensors.errors import SensorError
 
 @dataclass(frozen=True)
 class Control:
-    """The controlling half of a line: settings, the checked bundle, observer, controller and material tracking."""
+    """The controlling half of a line: settings, the checked bundle, observer, controller and material tracking.
+
+    folder: where the bundle lies; release: what its registry says of it, None for a bundle that nobody governs.
+    """
 
     settings: ControlSettings
     bundle: ControllerBundle
     observer: Observer
     controller: Controller
     tracker: Tracker
+    folder: Path
+    release: Release | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Line:
         found = {"sensor": (self.sensor.bundle_hash, folders.pop(self.sensor.bundle_hash))}
         found |= {f"sensor {digest}": (digest, folder) for digest, folder in folders.items()}
         if self.control is not None:
-            found["controller"] = (self.control.bundle.bundle_hash, self.control.settings.controller.bundle)
+            found["controller"] = (self.control.bundle.bundle_hash, self.control.folder)
         return found
 
 
@@ -78,7 +86,7 @@ def _composed(config: LineConfig, config_hash: str) -> Line:
     if config.sensor.bundle is None:
         governed = Governed(config.sensor, sensors)
         sensor = sensors[governed.acquire(0.0).bundle_hash]
-        return Line(config, config_hash, sensor, compose_control(config), sensors, governed)
+        return _watched(Line(config, config_hash, sensor, compose_control(config), sensors, governed))
     if config.line.mode_ceiling is Mode.CLOSED:
         raise ConfigError(
             "'sensor.bundle': a model outside a registry may not run in closed loop; "
@@ -94,7 +102,15 @@ def compose_ungoverned(config: LineConfig, config_hash: str, folder: Path) -> Li
     except SensorError as error:
         raise ConfigError(str(error)) from error
     sensors = {sensor.bundle_hash: sensor}
-    return Line(config, config_hash, sensor, compose_control(config), sensors, Ungoverned(sensor, folder))
+    return _watched(Line(config, config_hash, sensor, compose_control(config), sensors, Ungoverned(sensor, folder)))
+
+
+def _watched(line: Line) -> Line:
+    """A line whose controller a registry governs asks for its licence, too."""
+    if line.control is None or line.control.release is None:
+        return line
+    chosen = line.control.settings.controller
+    return replace(line, licences=Released(line.licences, chosen, line.control.release))
 
 
 def compose_control(config: LineConfig) -> Control | None:
@@ -104,10 +120,20 @@ def compose_control(config: LineConfig) -> Control | None:
         return None
     limits = config.diversion
     try:
-        bundle = load_controller(settings, settings.controller.bundle)
+        bundle, folder, release = _controller_bundle(settings)
         if settings.controller.native:
             bundle = native(bundle, cache_folder())
     except ControlError as error:
         raise ConfigError(str(error)) from error
     tracking = tracker(settings, config.track, limits.api_limit_lc_pct, limits.sigmas)
-    return Control(settings, bundle, Observer(bundle, settings), controller(settings, bundle), tracking)
+    observer, decides = Observer(bundle, settings), controller(settings, bundle)
+    return Control(settings, bundle, observer, decides, tracking, folder, release)
+
+
+def _controller_bundle(settings: ControlSettings) -> tuple[ControllerBundle, Path, Release | None]:
+    chosen = settings.controller
+    if chosen.bundle is not None:
+        return load_controller(settings, chosen.bundle), chosen.bundle, None
+    # By the clock of this machine: that of the line is heard later, and its licence asks again every cycle.
+    release = released(chosen, time.time())
+    return load_released(settings, release), release.folder, release

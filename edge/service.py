@@ -111,8 +111,20 @@ def start_body(line: Line) -> dict[str, object]:
         "config_hash": line.config_hash,
         "sensor_hash": line.sensor.bundle_hash,
         "controller_hash": None if line.control is None else line.control.bundle.bundle_hash,
+        "controller_release": _release(line),
         "config": line.config.model_dump(mode="json"),
     }
+
+
+def _release(line: Line) -> dict[str, object] | None:
+    """What a registry released the controller's bundle by; None for a bundle that nobody governs."""
+    release = None if line.control is None else line.control.release
+    if release is None:
+        return None
+    return {
+        "model": release.model, "bundle": release.bundle_hash, "valid_until_s": release.valid_until_s,
+        "registry_id": release.registry_id, "head_seq": release.head_seq, "head_hash": release.head_hash,
+    }  # fmt: skip
 
 
 def _status(thought: Thought) -> str:

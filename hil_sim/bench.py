@@ -190,6 +190,7 @@ def run_one(
     row: dict[str, float | int | str | None] = {
         "scenario": scenario.name,
         "controller": control.settings.controller.name,
+        "controller_hash": control.bundle.bundle_hash,
         "seed": seed,
         "hours": played.hours,
         **kpis(trace, 60 * played.judged_from_min, loss_at_s(played)),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from control.bundle import settings_hash
+from control.errors import ControlError
+from control.governed import bundle_folder
 from edge.config import LineConfig, parse_config, read_config
 from edge.errors import ConfigError
 from edge.line import Line, compose_config
@@ -37,7 +39,7 @@ def compose_variant(made: tuple[LineConfig, str], bundles: Path | None = None) -
     """Compose it; with a folder for bundles, on one built there for its settings if the line's own does not fit."""
     config, digest = made
     if bundles is not None and config.controller is not None:
-        chosen = config.controller.model_copy(update={"bundle": bundle_for(config, bundles)})
+        chosen = config.controller.with_bundle(bundle_for(config, bundles))
         config = config.model_copy(update={"controller": chosen})
     return compose_config(config, digest)
 
@@ -47,7 +49,10 @@ def bundle_for(config: LineConfig, bundles: Path) -> Path:
     settings = config.control()
     if settings is None:
         raise ConfigError("a bench needs a controlled line")
-    made_for, own = settings_hash(settings), settings.controller.bundle
+    try:
+        made_for, own = settings_hash(settings), bundle_folder(settings.controller)
+    except ControlError as error:
+        raise ConfigError(str(error)) from error
     if _made_for(own) == made_for:
         return own
     built = bundles / made_for[:16]

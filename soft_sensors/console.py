@@ -33,12 +33,12 @@ class LazyGroup(click.Group):
         self.commands_at = commands_at
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(self.commands_at)
+        return [*self.commands_at, *sorted(self.commands)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         where = self.commands_at.get(cmd_name)
         if where is None:
-            return None
+            return super().get_command(ctx, cmd_name)
         module, _, attribute = where.partition(":")
         try:
             command = getattr(importlib.import_module(module), attribute)
@@ -53,7 +53,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
-        for name in self.commands_at:
+        for name in self.list_commands(ctx):
             try:
                 command = self.get_command(ctx, name)
             except InputError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -18,11 +18,9 @@ from soft_sensors.registry.entries import Kind, Role
 from soft_sensors.registry.events import Event
 from soft_sensors.registry.keys import fingerprint, read_key, read_public_key, write_key
 from soft_sensors.registry.log import found, read_registry
-from soft_sensors.registry_signing import KEY, PHRASE, REASON, passphrase, sign, signed
+from soft_sensors.registry_signing import KEY, PHRASE, REASON, expiring, expiry_s, passphrase, sign, signed
 from soft_sensors.registry_steps import Family, step_command
 from soft_sensors.show import show_score
-
-SECONDS_A_DAY = 86400
 
 
 @click.command("key")
@@ -112,8 +110,7 @@ def revoke(fingerprint_start: str, reason: str, folder: Path, key: Path, passphr
 @click.option("--min-coverage", type=float, default=0.8, show_default=True, help="Least share inside the interval.")
 @click.option("--max-coverage", type=float, default=1.0, show_default=True, help="Largest share inside the interval.")
 @click.option("--min-samples", type=int, default=20, show_default=True, help="Least number of test samples.")
-@click.option("--valid-months", type=click.IntRange(1, 600), help="Months from now until it expires.")
-@click.option("--valid-until", type=click.DateTime(["%Y-%m-%d"]), help="Day on which it expires (UTC).")
+@expiring
 @click.option("--max-bias", type=float, default=0.0, show_default=True, help="Bound of later bias updates.")
 @REASON
 @signed
@@ -129,17 +126,11 @@ def register(
     Example:
       patloop sensor register api_nir --model api --max-rmsep 0.2 --valid-months 12 --reason "first model" --registry R --key ada.key
     """  # noqa: E501 - one command, one line
-    if (valid_months is None) == (valid_until is None):
-        raise click.UsageError("give either --valid-months or --valid-until")
-    now_s = time.time()
-    months_s = 0.0 if valid_months is None else now_s + valid_months * 365.25 / 12 * SECONDS_A_DAY
-    until_s = months_s if valid_until is None else valid_until.replace(tzinfo=UTC).timestamp()
-    if until_s <= now_s:
-        raise InputError("--valid-until: is in the past; name a later day")
+    until_s = expiry_s(valid_months, valid_until, time.time())
     read_registry(folder)
     made = deposit(bundle, folder)
     criteria = {"max_rmsep": max_rmsep, "min_coverage": min_coverage, "max_coverage": max_coverage,
-                "min_samples": min_samples, "valid_until_s": float(int(until_s)), "max_bias": max_bias}  # fmt: skip
+                "min_samples": min_samples, "valid_until_s": until_s, "max_bias": max_bias}  # fmt: skip
     body = {"bundle": made.bundle_hash, "model": model, "criteria": criteria, "skill": made.card.skill,
             "reason": reason}  # fmt: skip
     sign(folder, key, passphrase_file, "register", body)

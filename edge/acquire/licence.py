@@ -66,7 +66,7 @@ class Governed:
 
     def acquire(self, now_s: float) -> Licence:
         """The licence of this moment; as long as the log is the same file with the same stamps, as it was read."""
-        if self._stamp is None or self._stamp_now() != self._stamp:
+        if self._stamp is None or stamp_of(self._folder) != self._stamp:
             self._look()
         back_s = self._seen.time_s - now_s
         if not self._licence.reason and back_s > CLOCK_BACK_S:
@@ -85,7 +85,7 @@ class Governed:
         self._stamp = None
 
     def _look(self) -> None:
-        self._stamp = self._stamp_now()  # before reading: what changes meanwhile is read again
+        self._stamp = stamp_of(self._folder)  # before reading: what changes meanwhile is read again
         try:
             registry = read_registry(self._folder, self._id)
             self._hold_to_seen(registry)
@@ -153,9 +153,11 @@ class Governed:
     def _place(self, digest: str) -> Path:
         return self._folder / MODELS / digest
 
-    def _stamp_now(self) -> Stamp | None:
-        try:
-            found = (self._folder / LOG).stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+def stamp_of(registry: Path) -> Stamp | None:
+    """What tells cheaply that a registry's log is as it was; None when there is none."""
+    try:
+        found = (registry / LOG).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

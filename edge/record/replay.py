@@ -85,8 +85,7 @@ def _line_of(journal: Journal, start: Row, scratch: Path) -> Line:
     if config.controller is not None and body.get("controller_hash") is not None:
         folder = scratch / "controller"
         unpack_folder(artefacts[body["controller_hash"]].blob or b"", folder)
-        changed = config.controller.model_copy(update={"bundle": folder})
-        config = config.model_copy(update={"controller": changed})
+        config = config.model_copy(update={"controller": config.controller.with_bundle(folder)})
     folder = scratch / "sensor"
     unpack_folder(artefacts[body["sensor_hash"]].blob or b"", folder)
     line = compose_ungoverned(config, body["config_hash"], folder)

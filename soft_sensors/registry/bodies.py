@@ -74,11 +74,12 @@ def conduct_of(event: Event) -> ConductCriteria:
     scenarios = plain["scenarios"]
     if not isinstance(scenarios, list) or not scenarios or not all(isinstance(s, str) and s.strip() for s in scenarios):
         raise RegistryError(f"{event.action}: scenarios must name at least one")
-    runs, most, until_s = (_number(event, plain, n) for n in ("min_runs", "max_time_outside_3pct", "valid_until_s"))
-    if not (type(runs) is int and runs >= 1 and 0 <= most < WHOLE_PCT):
-        raise RegistryError(f"{event.action}: 1 run or more, and a time outside of 0 to below 100 % are needed")
+    runs, hours = _number(event, plain, "min_runs"), _number(event, plain, "min_hours")
+    most, until_s = _number(event, plain, "max_time_outside_3pct"), _number(event, plain, "valid_until_s")
+    if not (type(runs) is int and runs >= 1 and hours > 0 and 0 <= most < WHOLE_PCT):
+        raise RegistryError(f"{event.action}: runs and hours must be above 0, the time outside from 0 to below 100 %")
     _dated(event, until_s)
-    return ConductCriteria(tuple(scenarios), runs, most, until_s)
+    return ConductCriteria(tuple(scenarios), runs, hours, most, until_s)
 
 
 def trial_of(event: Event) -> Trial:
@@ -127,12 +128,14 @@ def judge_trial(trial: Trial, event: Event) -> str:
 
 
 def _judge_conduct(criteria: ConductCriteria, event: Event) -> str:
-    plain = _table(event, "figures", {"runs", "time_outside_3pct", "fallbacks"})
+    plain = _table(event, "figures", {"runs", "hours", "time_outside_3pct", "fallbacks"})
     text(event, "evidence_sha256")
-    runs, outside = (_or_nan(event, plain, name) for name in ("runs", "time_outside_3pct"))
+    runs, hours, outside = (_or_nan(event, plain, name) for name in ("runs", "hours", "time_outside_3pct"))
     missed = []
     if not runs >= criteria.min_runs:
         missed.append(f"{runs:g} runs of {criteria.min_runs} in the scenario with the fewest")
+    if not hours >= criteria.min_hours:
+        missed.append(f"the shortest run is {hours:g} h of {criteria.min_hours:g}")
     if not outside <= criteria.max_time_outside_3pct:
         missed.append(f"{outside:.3g} % of the time outside +-3 %, above {criteria.max_time_outside_3pct:g} %")
     return "; ".join(missed)

@@ -66,12 +66,13 @@ class Criteria:
 class ConductCriteria:
     """What was declared of a controller before any test of it in closed loop.
 
-    In each of the scenarios, on min_runs runs or more, the mean time outside +-3 % of label claim is at most
-    max_time_outside_3pct (% of time); the controller expires at valid_until_s (seconds since the epoch).
+    In each of the scenarios, on min_runs runs or more of min_hours or longer, the mean time outside +-3 % of label
+    claim is at most max_time_outside_3pct (% of time); it expires at valid_until_s (seconds since the epoch).
     """
 
     scenarios: tuple[str, ...]
     min_runs: int
+    min_hours: float
     max_time_outside_3pct: float
     valid_until_s: float
 
