@@ -20,6 +20,7 @@ from soft_sensors.signals import FloatArray
 LEVEL, SLOPE, BIAS = 0, 1, 2
 SWING_S = 15.0  # a change that the CUSUM finds has been going on for about so long
 CLIP_SIGMAS = 3.0
+SLOW_LC_PCT = 2.0
 NIR = np.array([1.0, 0.0, 1.0])
 # A walk of the bias that leaves the reading as it is: a change that the NIR shows is the product's until the laboratory
 # says otherwise, but how far the bias may have gone meanwhile is in the interval.
@@ -115,8 +116,10 @@ def _predict(gap: Gap, time_s: float, fed: Fed, target_pct: float, settings: Tra
     ]) + np.outer(EITHER, EITHER) * (settings.nir_walk_lc_pct * lc) ** 2 / 3600.0  # fmt: skip
     cov = advance @ gap.cov @ advance.T + walk * passed_s
     mean = advance @ gap.mean
-    share = 1.0 - math.exp(-passed_s / settings.gap_memory_s)
-    return replace(gap, time_s=time_s, mean=mean, cov=cov, slow_pct=gap.slow_pct + share * (mean[LEVEL] - gap.slow_pct))
+    # Bounded, so that a big gap, whatever made it, needs minutes to be taken for granted.
+    away = min(SLOW_LC_PCT * lc, max(-SLOW_LC_PCT * lc, float(mean[LEVEL]) - gap.slow_pct))
+    slow_pct = gap.slow_pct + (1.0 - math.exp(-passed_s / settings.gap_memory_s)) * away
+    return replace(gap, time_s=time_s, mean=mean, cov=cov, slow_pct=slow_pct)
 
 
 def _measure(gap: Gap, fed: Fed, nir: NirSeen, lc: float, settings: TrackSettings) -> Gap:

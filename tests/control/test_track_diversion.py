@@ -169,9 +169,9 @@ def test_an_nir_that_stands_still_does_not_talk_away_what_the_feeders_saw(fixed:
         player.toy.api_kg_h = 0.6 if cycle < 18 else 2.0
         stuck = NirSeen(10.0, 0.13, player.toy.time_s + CYCLE_S)
         diverted.append(player.run(1, nir=stuck)[0].divert.given)
-        if player.toy.gate_pct < 9.4:
+        if player.toy.gate_pct < 8.9:  # the toy's tanks let the first of it through sooner than the model's
             assert diverted[-1]
-    assert any(diverted)
+    assert 40 <= sum(diverted) < 80
 
 
 def test_release_needs_confirmed_mass(fixed: Tracker, settings: ControlSettings) -> None:
