@@ -28,7 +28,10 @@ class Multiplier:
 
 @dataclass(frozen=True)
 class Hard:
-    """Bounds on the scaled moves, and rows for the changes between blocks (row_of: which)."""
+    """Bounds on the scaled moves, and rows for the changes between blocks (row_of: which).
+
+    by_rate: side -> whether the first move's bound on that side is its rate's, by input.
+    """
 
     low: FloatArray
     high: FloatArray
@@ -36,6 +39,7 @@ class Hard:
     row_low: FloatArray
     row_high: FloatArray
     row_of: np.ndarray
+    by_rate: dict[str, np.ndarray]
 
 
 def hard(blocks: Blocks, bounds: Bounds, starts: FloatArray, before: FloatArray, jumps: FloatArray) -> Hard:
@@ -45,6 +49,7 @@ def hard(blocks: Blocks, bounds: Bounds, starts: FloatArray, before: FloatArray,
     before it lasts: it stands for a ramp.
     """
     low, high = (np.tile(b, (len(starts), 1)) for b in (bounds.low, bounds.high))
+    by_rate = {"low": before - bounds.rate > low[0], "high": before + bounds.rate < high[0]}
     low[0], high[0] = np.maximum(low[0], before - bounds.rate), np.minimum(high[0], before + bounds.rate)
     at = starts.ravel()
     room = np.outer(blocks.length[:-1], bounds.rate).ravel()
@@ -52,7 +57,7 @@ def hard(blocks: Blocks, bounds: Bounds, starts: FloatArray, before: FloatArray,
     room, rows = room[rows], rows + len(before)
     return Hard(
         (low.ravel() - at) / blocks.scale, (high.ravel() - at) / blocks.scale,
-        blocks.difference[rows] * blocks.scale, -room - jumps[rows], room - jumps[rows], rows,
+        blocks.difference[rows] * blocks.scale, -room - jumps[rows], room - jumps[rows], rows, by_rate,
     )  # fmt: skip
 
 
@@ -105,7 +110,7 @@ def named(
         side = "high" if value > 0 else "low"
         if i < m:
             block, which = divmod(i, n_u)
-            name = card.inputs[which] + (" rate" if block == 0 and _by_rate(posed, i, n_u, side) else "")
+            name = card.inputs[which] + (" rate" if block == 0 and kept.by_rate[side][which] else "")
             found.append(Multiplier(name, side, int(blocks.starts[block]), abs(value) / blocks.scale[i]))
         elif n <= i < n + len(kept.row_of):
             block, which = divmod(int(kept.row_of[i - n]), n_u)
@@ -115,11 +120,3 @@ def named(
             where = "high" if way > 0 else "low"
             found.append(Multiplier(card.limits[limit], where, int(blocks.ends[block]), abs(value)))
     return tuple(found)
-
-
-def _by_rate(posed: Program, i: int, n_u: int, side: str) -> bool:
-    """Whether a first move's bound is its rate's: the next block's is then a wider one."""
-    edges = posed.upper if side == "high" else posed.lower
-    if i + n_u >= len(posed.f) or len(edges) <= i + n_u:
-        return True
-    return bool(abs(edges[i] - edges[i + n_u]) > ACTIVE * (1 + abs(edges[i])))
