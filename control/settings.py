@@ -88,7 +88,7 @@ class ObserverSettings(Table):
     """
 
     name: Literal["kalman", "mhe"] = "kalman"
-    horizon_steps: Annotated[int, Field(ge=10, le=720)] = 120
+    horizon_steps: Annotated[int, Field(ge=10, le=720)] = 72
     flow_rel: Positive = 0.015
     flow_blind_rel: Positive = 0.03
     flow_walk_rel: Positive = 0.01

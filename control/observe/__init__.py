@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from control.observe.kalman import Memory, Observation, Observer, begin, observe
+from control.observe import horizon, kalman
+from control.observe.horizon import HorizonMemory
+from control.observe.kalman import Memory as KalmanMemory
+from control.observe.seen import Observation, Observer
+from control.signals import Belief
 
-__all__ = ["Memory", "Observation", "Observer", "begin", "observe"]
+Memory = KalmanMemory | HorizonMemory
+
+
+def observe(observer: Observer, memory: Memory | None, observation: Observation) -> tuple[Belief, Memory]:
+    """Fuse one cycle's observation into the belief, by the observer that the settings name; pure."""
+    if observer.noise.name == "mhe":
+        return horizon.observe(observer, memory if isinstance(memory, HorizonMemory) else None, observation)
+    return kalman.observe(observer, memory if isinstance(memory, KalmanMemory) else None, observation)
+
+
+__all__ = ["Memory", "Observation", "Observer", "observe"]

@@ -1,0 +1,136 @@
+"""OBSERVE: moving-horizon estimation on the controller bundle's model, one Gauss-Newton step a cycle.
+
+What the Kalman observer does by running again, the window does by itself: a laboratory value enters at the node of its
+sample, and every node is estimated anew; a gross error is weighed down by the robust loss. Jumps are suspected by the
+same bank of hypotheses, beside the filter that the newest node's covariance stands for; on a sure one the window gets
+room to move what jumped at its onset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from control.observe.hypotheses import LOSS, Bank, Suspicion, met, moved, opened, suspicion
+from control.observe.mhe import Seen, Smoothed, Window, advance, begin, freed
+from control.observe.seen import Observation, Observer, belief, feeder_disturbed, prior, process_sigma, transport_s
+from control.signals import Belief, LabResult
+from soft_sensors.signals import FloatArray
+
+
+@dataclass(frozen=True)
+class HorizonMemory:
+    """The observer's whole state: the window, when its newest node was, what made it, and the bank of jumps."""
+
+    window: Window
+    time_s: float
+    recent: tuple[Observation, ...]
+    bank: Bank
+    suspicion: Suspicion | None = None
+    quiet_until_s: float = 0.0
+
+
+def observe(
+    observer: Observer, memory: HorizonMemory | None, observation: Observation
+) -> tuple[Belief, HorizonMemory]:  # fmt: skip
+    """Fuse one cycle's observation into the belief; pure: the memory is handed in and handed back."""
+    bundle, noise = observer.bundle, observer.noise
+    u = np.array([observation.setpoints[name] for name in bundle.inputs])
+    p = bundle.targets(observation.target)[:, 0]
+    if memory is None or not 0 < observation.time_s - memory.time_s <= noise.max_gap_s:
+        mean, sigma = prior(observer, observation)
+        first, window = begin(observer.estimator, mean, np.diag(sigma**2), u, p, _values(observer, observation))
+        fresh = HorizonMemory(window, observation.time_s, (observation,), Bank.empty(len(mean)))
+        return belief(observer, observation, first.mean, first.cov, None, first.notes), fresh
+    cycles = max(1, round((observation.time_s - memory.time_s) / bundle.cycle_s))
+    window, bank = memory.window, memory.bank
+    states = bundle.state("api_gain"), bundle.state("nir_bias_pct")
+    bank = opened(bank, memory.time_s, states, noise, bundle.cycle_s)
+    found: Smoothed | None = None
+    for left in range(cycles - 1, -1, -1):
+        before = window.X[:, -1]
+        sigma = np.maximum(process_sigma(observer, before), 1e-9)
+        bank, cov = _moved(observer, bank, before, window.cov, u, p, sigma)
+        values = _values(observer, observation) if left == 0 else ()
+        if left == 0:
+            bank = _met(observer, bank, window, u, p, cov, observation)
+        found, window = advance(observer.estimator, window, u, p, sigma, values)
+    assert found is not None, "at least one cycle was advanced"
+    notes = [*found.notes, *(_note(result, observation) for result in observation.lab)]
+    look_s = 3 * transport_s(observer, observation.target)
+    recent = (*(o for o in memory.recent if o.time_s >= observation.time_s - look_s), observation)
+    memory = replace(memory, window=window, time_s=observation.time_s, recent=recent, bank=bank)
+    memory, jump = _watch_for_jump(observer, memory)
+    mean, cov = (found.mean, found.cov) if found.status == "ok" else (np.full(len(found.mean), np.nan), found.cov)
+    return belief(observer, observation, mean, cov, memory.suspicion, (*notes, *jump)), memory
+
+
+def _values(observer: Observer, seen: Observation) -> tuple[Seen, ...]:
+    names, noise = observer.bundle.measurements, observer.noise
+    found = [Seen(names.index(n), value, sigma) for n, (value, sigma) in seen.values.items() if n in names]
+    for result in seen.lab:
+        age = round((seen.time_s - result.sample_time_s) / observer.bundle.cycle_s)
+        if np.isfinite(result.assay_pct):
+            sigma = noise.lab_assay_rel * result.assay_pct
+            found.append(Seen(names.index("y_lab_assay"), result.assay_pct, sigma, age))
+        if np.isfinite(result.tablet_weight_mg):
+            found.append(Seen(names.index("y_lab_weight"), result.tablet_weight_mg, noise.lab_weight_mg, age))
+    return tuple(found)
+
+
+def _moved(
+    observer: Observer, bank: Bank, mean: FloatArray, cov: FloatArray, u: FloatArray, p: FloatArray, sigma: FloatArray
+) -> tuple[Bank, FloatArray]:
+    _, A = observer.bundle.call("predict", mean, u, p)
+    return moved(bank, A), A @ cov @ A.T + np.diag(sigma**2)
+
+
+def _met(
+    observer: Observer, bank: Bank, window: Window, u: FloatArray, p: FloatArray, cov: FloatArray, seen: Observation
+) -> Bank:
+    """The bank past this cycle's values, by the scalar corrections of the filter that the window amounts to."""
+    predicted, _ = observer.bundle.call("predict", window.X[:, -1], u, p)
+    mean = predicted[:, 0]
+    y, C = observer.bundle.call("measure", mean, u, p)
+    forecast = mean
+    for i, name in enumerate(observer.bundle.measurements):
+        if name not in seen.values:
+            continue
+        value, sigma = seen.values[name]
+        crossed = cov @ C[i]
+        variance = float(C[i] @ crossed) + sigma**2
+        innovation = float(value - y[i, 0] - C[i] @ (mean - forecast))
+        gain = crossed / variance
+        bank = met(bank, C[i], gain, variance, innovation if name == "y_nir" and seen.nir_trusted else None)
+        mean, cov = mean + gain * innovation, cov - np.outer(crossed, gain)
+    return bank
+
+
+def _watch_for_jump(observer: Observer, memory: HorizonMemory) -> tuple[HorizonMemory, tuple[str, ...]]:
+    noise, now = observer.noise, memory.recent[-1]
+    none = Bank.empty(len(memory.window.X))
+    if now.time_s < memory.quiet_until_s or feeder_disturbed(observer, memory.recent):
+        return replace(memory, bank=none, suspicion=None), ()
+    found = suspicion(memory.bank, noise)
+    memory = replace(memory, suspicion=found)
+    if max(found.loss, found.nir) < noise.jump_sure:
+        return memory, ()
+    name, sigma, what = (
+        ("api_gain", noise.jump_gain, "delivered API jumped") if found.kind == LOSS
+        else ("nir_bias_pct", noise.jump_nir_pct, "the NIR jumped: look at the probe")
+    )  # fmt: skip
+    age = round((now.time_s - found.onset_s) / observer.bundle.cycle_s)
+    roomy = freed(memory.window, observer.bundle.state(name), sigma, age)
+    # Until the next cycle has solved with that room, the suspicion goes on speaking for the jump.
+    quiet_s = now.time_s + transport_s(observer, now.target)
+    text = f"{what} ({100 * max(found.loss, found.nir):.0f} % sure, by how it arrives): laboratory to confirm"
+    return replace(memory, window=roomy, bank=none, quiet_until_s=quiet_s), (text,)
+
+
+def _note(result: LabResult, seen: Observation) -> str:
+    age_s = seen.time_s - result.sample_time_s
+    return f"laboratory sample {result.counter}: assay {result.assay_pct:.2f} % w/w, {age_s / 60:.0f} min old"
+
+
+__all__ = ["HorizonMemory", "Smoothed", "observe"]
