@@ -21,7 +21,7 @@ from edge.commands import told
 from edge.errors import ConfigError
 from edge.line import Line
 from edge.record.inputs import progress
-from edge.record.replay import ReplayReport, replay_journal
+from edge.record.replay import replay_journal
 
 
 @click.command()
@@ -43,12 +43,15 @@ def certify(journal: Path, every: int, limit: float | None, json_file: Path | No
         witness = Witness(every)
         with progress("thinking again") as step:
             replayed = replay_journal(journal, None, None, step, witness.around)
+        if not replayed.identical:
+            click.echo(f"NOT IDENTICAL on replay, no certificate: {replayed.first_difference}")
+            sys.exit(1)
         gaps = _judged(witness)
         found = Certificate.of(gaps)
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(_told(found, witness, gaps), indent=2) + "\n", encoding="utf-8")
-    _say(found, witness, replayed, limit)
+    _say(found, witness, limit)
 
 
 def _judged(witness: Witness) -> list[Gap]:
@@ -62,10 +65,7 @@ def _judged(witness: Witness) -> list[Gap]:
     return gaps
 
 
-def _say(found: Certificate, witness: Witness, replayed: ReplayReport, limit: float | None) -> None:
-    if not replayed.identical:
-        click.echo(f"NOT IDENTICAL on replay: {replayed.first_difference}: no certificate for what came after it")
-        sys.exit(1)
+def _say(found: Certificate, witness: Witness, limit: float | None) -> None:
     click.echo(
         f"{found.judged} of {witness.seen} moves judged: gap to the optimum {found.p50_pct:.3g} % (median), "
         f"{found.p95_pct:.3g} % (95 %), {found.max_pct:.3g} % (largest); {found.unsolved} not solved, "
