@@ -14,6 +14,7 @@ from edge.acquire.replay import ReplayEnded
 from edge.cycle import begin, cycle
 from edge.errors import RecorderError
 from edge.line import Line
+from edge.memory import settle
 from edge.notify import Notifier
 from edge.ports import Actuator, Clock, Source
 from edge.record.recorder import JournalRecorder
@@ -70,6 +71,7 @@ async def serve(
     watch = carried(line.config, licence, recorder.last_interval_factor())
     loop, acted, number = begin(line, watch), Acted("none"), 0
     cycle_s = line.config.line.cycle_s
+    settle()
     notifier.ready()
     while not stop.is_set():
         try:

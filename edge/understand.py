@@ -6,10 +6,11 @@ import math
 from dataclasses import replace
 
 from control.guard import Permission
-from control.settings import ControlSettings
+from control.settings import ControlSettings, ManipulatedVariable
 from control.signals import Envelope, FeederReading, Quality, Reading, Target
 from edge.signals import Acted, Link, Scan
 
+BEYOND = 2.0  # times a setpoint's high limit: no feeder or press gives that, nor less than nothing by a tenth of it
 RECIPE = ("Recipe.ApiPct", "Recipe.ThroughputKgH", "Recipe.TabletWeightMg")
 
 
@@ -21,6 +22,14 @@ def reading(scan: Scan, tag: str) -> Reading:
     if found.quality is not Quality.BAD and not math.isfinite(found.value):
         return replace(found, quality=Quality.BAD, reason="not finite")
     return found
+
+
+def process_value(scan: Scan, mv: ManipulatedVariable) -> Reading:
+    """What the line gives for a setpoint (kg/h, kN); bad where it is more, or less, than the line can give."""
+    found = reading(scan, f"{mv.name}.PV")
+    if found.quality is Quality.BAD or -BEYOND / 20 * mv.high <= found.value <= BEYOND * mv.high:
+        return found
+    return replace(found, quality=Quality.BAD, reason=f"{found.value:.4g} {mv.unit} is not possible")
 
 
 def usable(value: Reading) -> bool:
@@ -37,14 +46,17 @@ def target(scan: Scan) -> Target | None:
 
 
 def feeders(settings: ControlSettings, scan: Scan) -> dict[str, FeederReading]:
-    """The feeders' readings by setpoint name; a feeder whose 'volumetric' flag is unknown counts as blind."""
+    """The feeders' readings by setpoint name; a feeder whose 'volumetric' flag is unknown counts as blind.
+
+    A flow that the feeder cannot give is bad, whatever its own quality says.
+    """
     found = {}
     for mv in settings.mv:
         if mv.role == "force":
             continue
         blind = reading(scan, f"{mv.name}.Volumetric")
         found[mv.name] = FeederReading(
-            flow_kg_h=reading(scan, f"{mv.name}.PV"),
+            flow_kg_h=process_value(scan, mv),
             hopper_kg=reading(scan, f"{mv.name}.HopperKg"),
             screw_rpm=reading(scan, f"{mv.name}.ScrewRpm"),
             volumetric=not usable(blind) or blind.value != 0,
@@ -84,11 +96,9 @@ def freshness(settings: ControlSettings, scan: Scan, acted: Acted) -> Permission
     if acted.outcome == "unknown":
         return Permission(given=False, reason="the fate of the last write is not known")
     needed = [*RECIPE, *(f"{mv.name}.SP_Working" for mv in settings.mv)]
-    for name, feeder in feeders(settings, scan).items():
-        if not feeder.volumetric:
-            needed.append(f"{name}.PV")
-    for tag in needed:
-        value = reading(scan, tag)
+    found = {tag: reading(scan, tag) for tag in needed}
+    found |= {f"{n}.PV": f.flow_kg_h for n, f in feeders(settings, scan).items() if not f.volumetric}
+    for tag, value in found.items():
         if value.quality is not Quality.GOOD:
             return Permission(given=False, reason=f"{tag}: {value.reason or value.quality.value}")
     return Permission(given=True)

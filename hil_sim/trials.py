@@ -20,6 +20,7 @@ from control.rti import Rti
 from edge.cycle import begin, cycle
 from edge.errors import ConfigError
 from edge.line import Line
+from edge.memory import settle
 from edge.signals import Acted, Sample, Thought
 from hil_sim.bench import STEP_S, ScriptedRecorder
 from hil_sim.mishaps import FaultyController, FaultyLine, FaultySolver, Mishap, Script, mishaps
@@ -124,6 +125,7 @@ def run_trials(
     async def play() -> None:
         nonlocal moved
         loop, acted = begin(tried), Acted("none")
+        settle()  # as the service does
         for number in count():
             if number == cycles:
                 return

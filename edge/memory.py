@@ -1,0 +1,14 @@
+"""what was made at the start -> out of the collector's sight, so that no cycle pays for looking at it again."""
+
+from __future__ import annotations
+
+import gc
+
+
+def settle() -> None:
+    """Collect once and freeze what is left: later collections take well under a millisecond instead of fifty or more.
+
+    To be called when everything that lasts as long as the process has been made.
+    """
+    gc.collect()
+    gc.freeze()
