@@ -10,13 +10,27 @@ from pydantic import ValidationError
 
 from control.errors import ControlError
 from control.settings import ControlSettings
+from soft_sensors.console import LazyGroup
 
 TABLES = ("recipe", "mv", "plant", "observer", "controller")
+# Name -> module and attribute, imported when it is called.
+COMMANDS = {
+    name: f"control.registry_commands:{attribute}"
+    for name, attribute in {
+        "show": "show", "list": "list_command", "register": "register", "verify": "verify", "approve": "approve",
+        "activate": "activate", "rollback": "rollback", "retire": "retire",
+    }.items()
+} | {"history": "soft_sensors.registry_running_commands:history"}  # fmt: skip
 
 
-@click.group()
+@click.group(cls=LazyGroup, commands_at=COMMANDS)
 def control() -> None:
-    """Build what the service decides with."""
+    """Build and govern what the service decides with.
+
+    \b
+    Example:
+      patloop control build deploy/lines/cdc_ref_1.toml --out deploy/models/cdc_mpc
+    """
 
 
 @control.command()
