@@ -89,14 +89,16 @@ class Rti:
         return np.hstack([np.asarray(x0, float)[:, None], self.compiled.call("rollout", x0, U, P[:, :-1])[0]])
 
     def cost(self, plan: Plan, before: FloatArray, P: FloatArray, bounds: Bounds | None = None) -> float:
-        """The cost of a plan by the model itself, soft limits at every step."""
+        """The cost of a plan by the model itself, soft limits where the QP looks at them too: at the ends of blocks."""
         card, room = self.compiled.card, bounds or self.bounds()
         R, E = self.compiled.call("cost", plan.X[:, :-1], plan.U, P[:, :-1])
         final, _ = self.compiled.call("terminal", plan.X[:, -1], P[:, -1])
         moves = np.diff(np.hstack([before[:, None], plan.U]), axis=1)
-        over = np.maximum(0.0, E - room.limit_high[:, None]) + np.maximum(0.0, room.limit_low[:, None] - E)
+        at = E[:, self._blocks.ends]
+        over = np.maximum(0.0, at - room.limit_high[:, None]) + np.maximum(0.0, room.limit_low[:, None] - at)
+        limits = np.array(card.limit_weight) @ over @ self._blocks.length
         travel = np.array(card.move_weight) @ np.sum(moves**2, axis=1)
-        return float(np.sum(R**2) + np.sum(final**2) + travel + np.array(card.limit_weight) @ np.sum(over, axis=1))
+        return float(np.sum(R**2) + np.sum(final**2) + travel + limits)
 
     def shifted(self, plan: Plan, P: FloatArray) -> Plan:
         """The plan one step later: what was planned for then, the last move held."""

@@ -15,7 +15,7 @@ from control.signals import LabResult, Situation, Target
 from edge.line import Line
 from edge.sensing import Sensed
 from edge.signals import Sample, Scan
-from edge.understand import envelopes, feeders, process_value, working
+from edge.understand import envelopes, feeders, possible, reading, working
 from soft_sensors.signals import Quality
 
 ENOUGH_RESULTS = 6  # laboratory results before their coverage says anything
@@ -79,7 +79,8 @@ def _values(
     settings: ControlSettings, sensed: Sensed, scan: Scan, flows: dict[str, tuple[float, float]], *, fresh: bool
 ) -> dict[str, tuple[float, float]]:
     values = {f"y_flow_{name}": seen for name, seen in flows.items()}
-    press = process_value(scan, next(mv for mv in settings.mv if mv.role == "force"))
+    force = next(mv for mv in settings.mv if mv.role == "force")
+    press = possible(force, reading(scan, f"{force.name}.PV"))
     if press.quality is Quality.GOOD:
         values["y_force"] = (press.value, settings.observer.force_kn)
     nir = sensed.estimate

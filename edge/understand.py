@@ -24,9 +24,8 @@ def reading(scan: Scan, tag: str) -> Reading:
     return found
 
 
-def process_value(scan: Scan, mv: ManipulatedVariable) -> Reading:
-    """What the line gives for a setpoint (kg/h, kN); bad where it is more, or less, than the line can give."""
-    found = reading(scan, f"{mv.name}.PV")
+def possible(mv: ManipulatedVariable, found: Reading) -> Reading:
+    """A reading in a setpoint's own unit (kg/h, kN), bad where it is more, or less, than the line can give."""
     if found.quality is Quality.BAD or -BEYOND / 20 * mv.high <= found.value <= BEYOND * mv.high:
         return found
     return replace(found, quality=Quality.BAD, reason=f"{found.value:.4g} {mv.unit} is not possible")
@@ -56,7 +55,7 @@ def feeders(settings: ControlSettings, scan: Scan) -> dict[str, FeederReading]:
             continue
         blind = reading(scan, f"{mv.name}.Volumetric")
         found[mv.name] = FeederReading(
-            flow_kg_h=process_value(scan, mv),
+            flow_kg_h=possible(mv, reading(scan, f"{mv.name}.PV")),
             hopper_kg=reading(scan, f"{mv.name}.HopperKg"),
             screw_rpm=reading(scan, f"{mv.name}.ScrewRpm"),
             volumetric=not usable(blind) or blind.value != 0,
@@ -65,8 +64,8 @@ def feeders(settings: ControlSettings, scan: Scan) -> dict[str, FeederReading]:
 
 
 def working(settings: ControlSettings, scan: Scan) -> dict[str, float]:
-    """The setpoints the PLC works with, read back; NaN where unknown."""
-    found = {mv.name: reading(scan, f"{mv.name}.SP_Working") for mv in settings.mv}
+    """The setpoints the PLC works with, read back; NaN where unknown, or where no PLC would work with them."""
+    found = {mv.name: possible(mv, reading(scan, f"{mv.name}.SP_Working")) for mv in settings.mv}
     return {name: value.value if usable(value) else math.nan for name, value in found.items()}
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from control.settings import ControlSettings, FeedFactor
 from control.signals import FeederReading, Quality
 
+MOST = 2.0  # times a feeder's highest setpoint: a speed or a mass that says more is a wrong one
+
 
 @dataclass(frozen=True)
 class Blind:
@@ -54,10 +56,11 @@ def follow_refills(
             factors[mv.name] = 1.0
             continue
         memory[mv.name] = was
-        change = feed_factor_g_rev(mv.feed_factor, feeder.hopper_kg.value) / feed_factor_g_rev(
-            mv.feed_factor, was.hopper_kg
+        change = feed_factor_g_rev(mv.feed_factor, max(feeder.hopper_kg.value, 0.0)) / feed_factor_g_rev(
+            mv.feed_factor, max(was.hopper_kg, 0.0)
         )
         factors[mv.name] = 1.0 / change
         flow = was.flow_kg_h * change * feeder.screw_rpm.value / max(was.screw_rpm, 1e-6)
-        flows[mv.name] = (flow, noise.flow_blind_rel * max(flow, 0.01))
+        if 0.0 <= flow <= MOST * mv.high:
+            flows[mv.name] = (flow, noise.flow_blind_rel * max(flow, 0.01))
     return factors, flows, memory
