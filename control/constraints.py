@@ -41,6 +41,16 @@ class Hard:
     row_of: np.ndarray
     by_rate: dict[str, np.ndarray]
 
+    def boxed(self) -> Hard:
+        """The box alone: rows are slow to factorise and seldom needed."""
+        none = np.zeros(0)
+        return Hard(self.low, self.high, self.rows[:0], none, none, self.row_of[:0], self.by_rate)
+
+    def broken(self, z: FloatArray) -> bool:
+        """Whether moves z break a row."""
+        value = self.rows @ z
+        return bool(np.any(value > self.row_high + ACTIVE) or np.any(value < self.row_low - ACTIVE))
+
 
 def hard(blocks: Blocks, bounds: Bounds, starts: FloatArray, before: FloatArray, jumps: FloatArray) -> Hard:
     """Bounds and first rate as a box, later rates as rows where the bounds do not already keep changes small enough.

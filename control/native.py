@@ -29,7 +29,7 @@ from control.kernel import Kernel
 log = logging.getLogger("patloop.native")
 
 FLAGS = ("-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math")
-WORTH_IT = ("predict", "rollout", "linearise", "stage", "cost")
+WORTH_IT = ("predict", "measure", "rollout", "linearise", "stage", "cost")
 COMPILE_TIMEOUT_S = 120.0
 POINTS = 3
 

@@ -24,7 +24,7 @@ from control.defend import Optimality, optimality
 from control.qp import Program, Solution, solve
 from soft_sensors.signals import FloatArray
 
-ROUNDS = 3  # QPs a step at most: the first, and two with limits that the one before ran into
+ROUNDS = 4  # QPs a step at most: the first, and three with the limits and rates that the one before ran into
 SHORTER = (0.5, 0.25, 0.1)  # of a step that does not pay
 PROXIMAL = 1e-9  # of the Hessian's mean diagonal: makes an input that costs nothing stay where it is
 
@@ -155,24 +155,26 @@ class Rti:
         residual = prepared.J[:, m:] @ rest
         constant = float(residual @ residual + blocks.move_weight @ jumps**2)
         limits, at = prepared.E[:, :, :m] * blocks.scale, prepared.E[:, :, m:] @ rest
-        soft, iterations = sorted(running_into(at, bounds)), 0
+        soft, iterations, used = sorted(running_into(at, bounds)), 0, kept.boxed()
         for turn in range(ROUNDS):
-            posed = program(blocks, H, f, kept, limits, at, soft, bounds)
+            used = kept if turn == ROUNDS - 1 else used  # whatever was left out: the last word knows every rate
+            posed = program(blocks, H, f, used, limits, at, soft, bounds)
             solution = self.solve_qp(posed)
             iterations += solution.iterations
             if solution.status != "ok":
                 return Move(plan, np.inf, (), {}, Optimality.none(), iterations, solution.status)
             z = solution.z[:m]
             more = running_into(at + limits @ z, bounds) - set(soft)
-            if not more or turn == ROUNDS - 1:
+            broken = used is not kept and kept.broken(z)
+            if not (more or broken) or turn == ROUNDS - 1:
                 break
-            soft = sorted({*soft, *more})
+            soft, used = sorted({*soft, *more}), kept if broken else used
         moves = z * blocks.scale
         U = plan.U + moves.reshape(-1, n_u)[blocks.of_step].T
         U = np.clip(U, bounds.low[:, None], bounds.high[:, None])
         X = plan.X + (prepared.T @ np.concatenate([moves, rest])).T
         return Move(
-            Plan(U, X), solution.cost + constant, named(blocks, posed, solution, kept, soft),
+            Plan(U, X), solution.cost + constant, named(blocks, posed, solution, used, soft),
             violations(blocks, at + limits @ z, bounds), optimality(posed, solution.z, solution.multipliers),
             iterations,
         )  # fmt: skip

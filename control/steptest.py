@@ -66,7 +66,8 @@ class Look:
 def design(settings: ControlSettings, asked: StepTestSettings, ratio: Mapping[str, float]) -> Design:
     """The test that was asked for, its amplitude cut to what limits, cap and quality leave; ControlError if nothing is.
 
-    ratio: the recipe's setpoints, as in `Situation.ratio` (kg/h a feeder). Quality: the stationary answer of the blend (mass balance of the feeders) plus `margin_lc_pct` for everything else
+    ratio: the recipe's setpoints, as in `Situation.ratio` (kg/h a feeder). Quality: the stationary answer of the blend
+    (mass balance of the feeders) plus `margin_lc_pct` for everything else
     that moves it stays within api_limit_lc_pct.
     """
     mv = next((mv for mv in settings.mv if mv.name == asked.variable and mv.role != "force"), None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from control.assess import Finding, assess, assess_estimate
+from control.assess import Finding, assess, assess_estimate, assess_material
 from control.guard import Permission, Room, guard
 from control.signals import Command, Decision, Estimate, Mode, Target
 from control.track import Tracked, TrackMemory, track
@@ -112,6 +112,8 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     if aim is not None or findings:
         if aim is not None:
             findings += assess(settings, aim, belief, decision, command)
+        if aim is not None and tracked is not None:
+            findings += assess_material(tracked, belief, aim)
         alarms, pending = update(alarms, pending, findings, scan.time_s)
     thought = Thought(
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,

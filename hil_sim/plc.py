@@ -34,12 +34,16 @@ class Recipe:
 class Plc:
     """Setpoint slots, handshake and press loops; scan() turns what the line measures into orders.
 
-    Gate policy: without a live controller the material stays on the feeders' ratio and is not diverted for that
-    reason alone; a divert request that was active when the controller died stays active (fail-safe).
+    Gate policy: without a live controller the material stays on the feeders' ratio. A divert request that was active
+    when the controller died stays active (fail-safe); with reject_when_silent the gate also diverts from when a
+    controller in charge fell silent until it is heard again.
     While held (a pause), feeders, blender and press stand still and every setpoint stays where it is.
     """
 
-    def __init__(self, parameters: LineParameters, start_time_s: float) -> None:
+    def __init__(
+        self, parameters: LineParameters, start_time_s: float, *, reject_when_silent: bool = False
+    ) -> None:
+        self.reject_when_silent = reject_when_silent
         self._p = parameters
         r = parameters.recipe
         self.recipe = Recipe(r.api_pct, r.throughput_kg_h, r.tablet_weight_mg)
@@ -91,7 +95,8 @@ class Plc:
             self._enter_remote()
         elif self.authority.remote_active:
             self._judge(time_s)
-        self.diverting = self.divert_request
+        silent = self.authority.mode is PlcMode.SHED and not self.authority.watchdog_ok
+        self.diverting = self.divert_request or (self.reject_when_silent and silent)
         line.blender.rpm = 0.0 if self.held else self._p.blender.rpm
         if self.held:
             return Orders((0.0, 0.0, 0.0, 0.0), 0.0, self.fill_depth_mm)

@@ -68,7 +68,7 @@ class Rig:
         self.scenario = scenario
         self.parameters = _truth_of(scenario, load_parameters(line_parameters))
         self.start_time_s = self.time_s = start_time_s
-        self.plc = Plc(self.parameters, start_time_s)
+        self.plc = Plc(self.parameters, start_time_s, reject_when_silent=scenario.gate_when_silent == "reject")
         feeds = tuple(self.plc.slots[name].working for name in FEEDER_MVS)
         holding = _placebo(self.parameters, feeds) if scenario.filled_with == "placebo" else None
         self.line = Line(self.parameters, feeds, seed, holding)

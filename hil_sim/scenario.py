@@ -55,6 +55,9 @@ class Scenario(BaseModel):
         default=60.0, ge=0, description="The operator resets a shed this long after it (absent request); null never."
     )
     lab_every_min: float = Field(default=20.0, gt=0, description="Interval of laboratory samples, the first after one.")
+    gate_when_silent: Literal["release", "reject"] = Field(
+        default="release", description="What the gate does while a controller that was in charge is not heard."
+    )
     filled_with: Literal["product", "placebo"] = Field(
         default="product", description="Powder in the line at the start: at recipe, or the same without API."
     )

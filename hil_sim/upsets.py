@@ -48,6 +48,7 @@ def upset(number: int) -> Upset:
         description=f"random upset {number}: {kind.replace('_', ' ')}",
         hours=HOURS,
         fault=KINDS[kind](random, onset_min),
+        gate_when_silent="reject",
         lab_every_min=60.0 if kind == "late_laboratory" else 12.0,
     )
     return Upset(number, kind, scenario)

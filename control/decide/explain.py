@@ -31,8 +31,9 @@ def explain(
     trim_pct = 100 * (first[bundle.inputs.index(api)] / situation.ratio[api] - 1)
     priorities = dict(zip(bundle.card.limits, bundle.card.limit_priority, strict=True))
     figures = {
-        "trim_pct": float(trim_pct), "transition_s": situation.transition_s, "cost": costs[0], "cost_held": costs[1], "qp_iterations": float(move.iterations),
-        "kkt_residual": move.quality.residual, **{f"over_{n}": v for n, v in move.violated.items()},
+        "trim_pct": float(trim_pct), "transition_s": situation.transition_s, "cost": costs[0], "cost_held": costs[1],
+        "qp_iterations": float(move.iterations), "kkt_residual": move.quality.residual,
+        **{f"over_{n}": v for n, v in move.violated.items()},
     }  # fmt: skip
     return Decision(
         "mpc", setpoints, sentence(bundle, situation, before, first, active, float(without[-1])), "ok",

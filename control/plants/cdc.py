@@ -24,8 +24,8 @@ def build(settings: ControlSettings) -> Any:
     """The line as a set-up continuous `do_mpc.model.Model`.
 
     States: flow of each feeder (kg/h), API in each tank (% w/w), main force (kN), then api_gain (-), nir_bias_pct
-    (% w/w), weight_bias_mg (mg), api_flow_bias_kg_h (kg/h). Inputs: one setpoint a manipulated variable. Time-varying parameters: the targets.
-    Measurements 'y_*', cost residuals 'r_*' in their own units, and what soft limits are put on.
+    (% w/w), weight_bias_mg (mg), api_flow_bias_kg_h (kg/h). Inputs: one setpoint a manipulated variable. Time-varying
+    parameters: the targets. Measurements 'y_*', cost residuals 'r_*' in their own units, and what limits are put on.
     Tanks in series in mass coordinates: Levenspiel, Chemical Reaction Engineering, ch. 14, with flow-dependent rate.
     """
     from do_mpc.model import Model
