@@ -79,15 +79,14 @@ class Mpc:
 
     def _prepared(self, memory: MpcMemory, x0: FloatArray, before: FloatArray, P: FloatArray) -> Prepared:
         plan = memory.plan
-        if plan is None:
+        if plan is None or memory.age:  # after a failure it begins anew: what the last plan was built on may be wrong
             return self._rti.prepare(self._rti.start(x0, before, P), P)
-        off = before - plan.U[:, memory.age]
+        off = before - plan.U[:, 0]
         off[np.abs(off) <= SAME * (1 + np.abs(before))] = 0.0
-        expected = memory.age == 0 and memory.P is not None and np.array_equal(P, memory.P)
+        expected = memory.P is not None and np.array_equal(P, memory.P)
         if expected and memory.prepared is not None and not off.any():
             return memory.prepared
-        for _ in range(memory.age + 1):
-            plan = self._rti.shifted(plan, P)
+        plan = self._rti.shifted(plan, P)
         if off.any():  # it goes on from what the PLC really works with, not from what was asked
             plan = Plan(plan.U + off[:, None] * self._fading, plan.X)
         return self._rti.prepare(plan, P)
