@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check bench faults trials kpi upsets models lock clean
+.PHONY: help setup demo test check bench faults trials kpi upsets models demonstration lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
@@ -15,7 +15,8 @@ help:
 	@echo "make kpi     the control table of the README: 11 scenarios, 5 controllers, 20 seeds (about an hour on 2 cores;"
 	@echo "             interrupted, it goes on where it was; rm -r out/kpi to begin anew)"
 	@echo "make upsets  1000 random upsets: what is released and what is diverted (about 40 minutes on 2 cores)"
-	@echo "make models  build the shipped soft sensor, its demonstration registry and the controller bundle again"
+	@echo "make models  build the shipped soft sensor, the controller bundle and their demonstration registry again"
+	@echo "make demonstration  the registry only, from the bundles as they are (four minutes)"
 
 setup: .venv/ready
 
@@ -62,8 +63,12 @@ models: setup
 	$(BIN)/patloop hil blends --out out/blends --seed 1
 	$(BIN)/patloop sensor calibrate --spectra out/blends/spectra.csv --reference out/blends/reference.csv \
 	  --target api_pct --group blend --unit '% w/w' --out deploy/models/cdc_api_nir
-	$(BIN)/python -m deploy.demonstration deploy/models/cdc_api_nir deploy/lines/cdc_ref_1.toml
 	$(BIN)/patloop control build deploy/lines/cdc_ref_1.toml --out deploy/models/cdc_mpc
+	$(MAKE) demonstration
+
+demonstration: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.demonstration deploy/models/cdc_api_nir deploy/lines/cdc_ref_1.toml \
+	  --controller deploy/models/cdc_mpc
 
 lock:
 	@command -v uv >/dev/null || { echo "uv is needed to make the lock files: pip install uv"; exit 2; }

@@ -92,6 +92,12 @@ def _about(registry: Registry, event: Event) -> tuple[str, str]:
 def _what(body: Any) -> str:
     parts = [f"{k} {v:.4g}" for k, v in (body.get("figures") or {}).items() if v is not None]
     for name in ("criteria", "trial"):
-        parts += [f"{k} {text_of(v) if k == 'valid_until_s' else v}" for k, v in (body.get(name) or {}).items()]
+        parts += [f"{k} {_shown(k, v)}" for k, v in (body.get(name) or {}).items()]
     parts += [f"to {body['value']:+g}"] if "value" in body else []
     return "; ".join([*parts, *([body["reason"]] if "reason" in body else [])])
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return text_of(value) if name == "valid_until_s" else str(value)
