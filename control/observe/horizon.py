@@ -14,7 +14,16 @@ import numpy as np
 
 from control.observe.hypotheses import LOSS, Bank, Suspicion, met, moved, opened, suspicion
 from control.observe.mhe import Seen, Smoothed, Window, advance, begin, freed
-from control.observe.seen import Observation, Observer, belief, feeder_disturbed, prior, process_sigma, transport_s
+from control.observe.seen import (
+    Observation,
+    Observer,
+    belief,
+    feeder_disturbed,
+    in_operation,
+    prior,
+    process_sigma,
+    transport_s,
+)
 from control.signals import Belief, LabResult
 from soft_sensors.signals import FloatArray
 
@@ -29,6 +38,7 @@ class HorizonMemory:
     bank: Bank
     suspicion: Suspicion | None = None
     quiet_until_s: float = 0.0
+    nir_seen: bool = False
 
 
 def observe(
@@ -38,10 +48,12 @@ def observe(
     bundle, noise = observer.bundle, observer.noise
     u = np.array([observation.setpoints[name] for name in bundle.inputs])
     p = bundle.targets(observation.target)[:, 0]
-    if memory is None or not 0 < observation.time_s - memory.time_s <= noise.max_gap_s:
-        mean, sigma = prior(observer, observation)
-        first, window = begin(observer.estimator, mean, np.diag(sigma**2), u, p, _values(observer, observation))
-        fresh = HorizonMemory(window, observation.time_s, (observation,), Bank.empty(len(mean)))
+    late_start = memory is not None and not memory.nir_seen and in_operation(observation)
+    if memory is None or late_start or not 0 < observation.time_s - memory.time_s <= noise.max_gap_s:
+        mean, cov = prior(observer, observation)
+        first, window = begin(observer.estimator, mean, cov, u, p, _values(observer, observation))
+        told = "y_nir" in observation.values
+        fresh = HorizonMemory(window, observation.time_s, (observation,), Bank.empty(len(mean)), nir_seen=told)
         return belief(observer, observation, first.mean, first.cov, None, first.notes), fresh
     cycles = max(1, round((observation.time_s - memory.time_s) / bundle.cycle_s))
     window, bank = memory.window, memory.bank
@@ -60,7 +72,8 @@ def observe(
     notes = [*found.notes, *(_note(result, observation) for result in observation.lab)]
     look_s = 3 * transport_s(observer, observation.target)
     recent = (*(o for o in memory.recent if o.time_s >= observation.time_s - look_s), observation)
-    memory = replace(memory, window=window, time_s=observation.time_s, recent=recent, bank=bank)
+    told = memory.nir_seen or "y_nir" in observation.values
+    memory = replace(memory, window=window, time_s=observation.time_s, recent=recent, bank=bank, nir_seen=told)
     memory, jump = _watch_for_jump(observer, memory)
     mean, cov = (found.mean, found.cov) if found.status == "ok" else (np.full(len(found.mean), np.nan), found.cov)
     return belief(observer, observation, mean, cov, memory.suspicion, (*notes, *jump)), memory

@@ -14,7 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from control.observe.hypotheses import LOSS, Bank, Suspicion, met, moved, opened, suspicion
-from control.observe.seen import Observation, Observer, belief, feeder_disturbed, prior, process_sigma, transport_s
+from control.observe.seen import (
+    Observation,
+    Observer,
+    belief,
+    feeder_disturbed,
+    in_operation,
+    prior,
+    process_sigma,
+    transport_s,
+)
 from control.signals import Belief, LabResult
 from soft_sensors.signals import FloatArray
 
@@ -38,19 +47,22 @@ class Step:
 class Memory:
     """The observer's whole state: remembered steps (newest last), the bank of jumps and what it suspects.
 
-    quiet_until_s: until then the bank rests, for what a jump brought about is still on its way to the probe.
+    quiet_until_s: until then the bank rests, for what a jump brought about is still on its way to the probe. nir_seen:
+    whether the NIR has had a word yet; the first one that finds the line in operation is a fresh start.
     """
 
     steps: tuple[Step, ...]
     bank: Bank
     suspicion: Suspicion | None = None
     quiet_until_s: float = 0.0
+    nir_seen: bool = False
 
 
 def observe(observer: Observer, memory: Memory | None, observation: Observation) -> tuple[Belief, Memory]:
     """Fuse one cycle's observation into the belief; pure: the memory is handed in and handed back."""
-    if memory is None or _lost(memory.steps[-1]) or _gap(memory, observation) > observer.noise.max_gap_s:
+    if memory is None or _over(observer, memory, observation):
         memory = begin(observer, observation)
+    memory = replace(memory, nir_seen=memory.nir_seen or "y_nir" in observation.values)
     notes: list[str] = []
     for result in observation.lab:
         memory, note = _with_laboratory(observer, memory, result)
@@ -65,6 +77,12 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
     memory, jump = _watch_for_jump(observer, replace(memory, steps=(*kept, step), bank=bank))
     notes.extend(jump)
     return _told(observer, memory, tuple(notes)), memory
+
+
+def _over(observer: Observer, memory: Memory, observation: Observation) -> bool:
+    """Whether to begin anew: too long a gap, no number left, or a first look that finds the line as it should be."""
+    late_start = not memory.nir_seen and in_operation(observation)
+    return late_start or _lost(memory.steps[-1]) or _gap(memory, observation) > observer.noise.max_gap_s
 
 
 def _lost(step: Step) -> bool:
@@ -201,8 +219,8 @@ def _watch_for_jump(observer: Observer, memory: Memory) -> tuple[Memory, tuple[s
 
 def begin(observer: Observer, observation: Observation) -> Memory:
     """The memory to start from: one step, at the prior."""
-    mean, sigma = prior(observer, observation)
-    return Memory((Step(observation.time_s, mean, np.diag(sigma**2), 0, observation),), Bank.empty(len(mean)))
+    mean, cov = prior(observer, observation)
+    return Memory((Step(observation.time_s, mean, cov, 0, observation),), Bank.empty(len(mean)))
 
 
 def _disturbed(observer: Observer, memory: Memory) -> bool:

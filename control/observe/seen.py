@@ -63,17 +63,27 @@ class Observer:
         return f"flow_{self.settings.named('api')}"
 
 
-def prior(observer: Observer, observation: Observation) -> tuple[FloatArray, FloatArray]:
-    """State and its sigma [n] to start from: flows and force as seen, biases unknown, the line at its target.
+def in_operation(observation: Observation) -> bool:
+    """Whether the NIR sees about what the recipe asks for: then the feeders know better than one spectrum."""
+    aim_pct = observation.target.api_pct
+    seen_pct, doubt_pct = observation.values.get("y_nir", (np.inf, 0.0))
+    return abs(seen_pct - aim_pct) <= max(FULL_LINE_PCT_OF_TARGET / 100 * aim_pct, 3 * doubt_pct)
 
-    Unless the NIR sees something quite different: then the line is full of that, give or take all the difference.
+
+def prior(observer: Observer, observation: Observation) -> tuple[FloatArray, FloatArray]:
+    """State [n] and covariance [n, n] to start from: flows and force as seen, biases unknown, the line at its target.
+
+    Unless the NIR sees something else, or nothing yet: then the line may be full of anything, of the same thing all
+    over: a doubt that all tanks share, so that one look at one end tells of the others.
     """
     bundle, noise = observer.bundle, observer.noise
     mean, sigma = np.zeros(len(bundle.states)), np.zeros(len(bundle.states))
     aim_pct = observation.target.api_pct
-    start_pct, doubt_pct = observation.values.get("y_nir", (aim_pct, 0.0))
-    if abs(start_pct - aim_pct) <= max(FULL_LINE_PCT_OF_TARGET / 100 * aim_pct, 3 * doubt_pct):
-        start_pct = aim_pct  # a line in operation: the feeders know better than one spectrum
+    start_pct, shared_pct = aim_pct, 0.0
+    if not in_operation(observation):
+        start_pct = observation.values.get("y_nir", (aim_pct, 0.0))[0]
+        shared_pct = max(abs(start_pct - aim_pct), 0.0 if "y_nir" in observation.values else aim_pct)
+    tanks = np.zeros(len(bundle.states), bool)
     for i, name in enumerate(bundle.states):
         seen = observation.values.get(f"y_{name}") or observation.values.get("y_force" if "force" in name else "")
         if name.startswith("flow_"):
@@ -90,8 +100,10 @@ def prior(observer: Observer, observation: Observation) -> tuple[FloatArray, Flo
         elif name == "api_flow_bias_kg_h":
             sigma[i] = noise.api_flow_bias_start_rel * observation.setpoints[observer.settings.named("api")]
         else:
-            mean[i], sigma[i] = start_pct, max(0.02 * aim_pct, abs(start_pct - aim_pct))
-    return mean, sigma
+            mean[i], sigma[i], tanks[i] = start_pct, 0.02 * aim_pct, True
+    cov = np.diag(sigma**2)
+    cov[np.ix_(tanks, tanks)] += shared_pct**2
+    return mean, cov
 
 
 def process_sigma(observer: Observer, mean: FloatArray) -> FloatArray:

@@ -105,7 +105,7 @@ def test_a_result_is_met_again_when_an_earlier_sample_makes_the_filter_run_anew(
     memory: Memory | None = None
     for k in range(100):
         _, memory = observe(observer, memory, Observation(k * CYCLE_S, FLOWS, SETPOINTS, TARGET))
-    later, earlier = (LabResult(n, at * CYCLE_S, 500.0, 9.8, 250.0, 80.0) for n, at in ((1, 80), (2, 40)))
+    later, earlier = (LabResult(n, at * CYCLE_S, 500.0, 9.93, 250.0, 80.0) for n, at in ((1, 80), (2, 40)))
     seen = Observation(500.0, FLOWS, SETPOINTS, TARGET)
     both, _ = observe(observer, memory, replace(seen, lab=(later, earlier)))
     swapped, _ = observe(observer, memory, replace(seen, lab=(earlier, later)))
