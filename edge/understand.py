@@ -12,6 +12,7 @@ from edge.signals import Acted, Link, Scan
 
 BEYOND = 2.0  # times a setpoint's high limit: no feeder or press gives that, nor less than nothing by a tenth of it
 RECIPE = ("Recipe.ApiPct", "Recipe.ThroughputKgH", "Recipe.TabletWeightMg")
+RECIPE_BELOW = dict(zip(RECIPE, (100.0, 1000.0, 5000.0), strict=True))  # % w/w, kg/h, mg: beyond what any line is asked
 
 
 def reading(scan: Scan, tag: str) -> Reading:
@@ -19,8 +20,12 @@ def reading(scan: Scan, tag: str) -> Reading:
     found = scan.readings.get(tag)
     if found is None:
         return Reading(math.nan, scan.time_s, Quality.BAD, f"{tag} is not there")
-    if found.quality is not Quality.BAD and not math.isfinite(found.value):
+    if found.quality is Quality.BAD:
+        return found
+    if not math.isfinite(found.value):
         return replace(found, quality=Quality.BAD, reason="not finite")
+    if tag in RECIPE_BELOW and not 0.0 < found.value < RECIPE_BELOW[tag]:
+        return replace(found, quality=Quality.BAD, reason=f"{found.value:.4g} is not possible")
     return found
 
 
@@ -39,7 +44,7 @@ def usable(value: Reading) -> bool:
 def target(scan: Scan) -> Target | None:
     """What the recipe asks for; None when it cannot be read."""
     values = [reading(scan, tag) for tag in RECIPE]
-    if not all(usable(v) and v.value > 0 for v in values):
+    if not all(usable(v) for v in values):
         return None
     return Target(*(v.value for v in values))
 

@@ -27,6 +27,8 @@ from control.observe.seen import (
 from control.signals import Belief, LabResult
 from soft_sensors.signals import FloatArray
 
+IMPOSSIBLE_PCT = 20.0  # API below nothing or beyond all by so much is no doubt any more, but nonsense
+
 
 @dataclass(frozen=True)
 class Step:
@@ -82,12 +84,13 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
 def _over(observer: Observer, memory: Memory, observation: Observation) -> bool:
     """Whether to begin anew: too long a gap, no number left, or a first look that finds the line as it should be."""
     late_start = not memory.nir_seen and in_operation(observation)
-    return late_start or _lost(memory.steps[-1]) or _gap(memory, observation) > observer.noise.max_gap_s
+    return late_start or _lost(observer, memory.steps[-1]) or _gap(memory, observation) > observer.noise.max_gap_s
 
 
-def _lost(step: Step) -> bool:
-    """Whether no number is left in it: nothing that follows could ever be one again."""
-    return not (np.all(np.isfinite(step.mean)) and np.all(np.isfinite(step.cov)))
+def _lost(observer: Observer, step: Step) -> bool:
+    """Whether it holds what no powder can be, or no number: nothing that follows would come back from there."""
+    api_pct = step.mean[observer.bundle.state("feed_frame_api_pct")]
+    return not (-IMPOSSIBLE_PCT < api_pct < 100 + IMPOSSIBLE_PCT and np.all(np.isfinite(step.cov)))
 
 
 def _gap(memory: Memory, observation: Observation) -> float:

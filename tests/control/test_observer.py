@@ -140,11 +140,13 @@ def test_observe_is_pure(observer: Observer) -> None:
     assert first.state
 
 
-def test_a_belief_that_is_no_number_is_begun_anew(observer: Observer) -> None:
+@pytest.mark.parametrize(("nir_pct", "quality"), [(np.nan, Quality.BAD), (1e7, Quality.GOOD)])
+def test_a_belief_that_no_powder_can_be_is_begun_anew(observer: Observer, nir_pct: float, quality: Quality) -> None:
     values = {**FLOWS, "y_nir": (9.9, 0.12)}
     _, memory = observe(observer, None, Observation(0.0, values, SETPOINTS, TARGET))
-    broken, memory = observe(observer, memory, Observation(5.0, {"y_nir": (np.nan, 0.1)}, SETPOINTS, TARGET))
-    assert broken.quality is Quality.BAD
+    broken, memory = observe(observer, memory, Observation(5.0, {"y_nir": (nir_pct, 0.1)}, SETPOINTS, TARGET))
+    assert broken.quality is quality
     whole, _ = observe(observer, memory, Observation(10.0, values, SETPOINTS, TARGET))
     assert whole.quality is Quality.GOOD
     assert np.all(np.isfinite(whole.state))
+    assert whole.api_pct == pytest.approx(10.0, abs=0.5)

@@ -131,6 +131,11 @@ NIR_FAULTS: dict[str, tuple[Callable[[], Tamper], str]] = {
 FAULTS: dict[str, tuple[Callable[[], Tamper], str]] = {
     "bad recipe tag": (lambda: tag("Recipe.ApiPct", Reading(math.nan, 0.0, Quality.BAD, "BadNoData")), "BadNoData"),
     "uncertain recipe tag": (lambda: tag("Recipe.ApiPct", Reading(10.0, 0.0, Quality.UNCERTAIN, "last")), "last"),
+    "impossible recipe": (lambda: tag("Recipe.ThroughputKgH", Reading(1e9, 0.0)), "1e+09 is not possible"),
+    "negative recipe": (lambda: tag("Recipe.ApiPct", Reading(-10.0, 0.0)), "-10 is not possible"),
+    "flow that is no number": (lambda: tag("FeederMcc.PV", Reading(math.nan, 0.0)), "FeederMcc.PV: not finite"),
+    "impossible flow": (lambda: tag("FeederApi.PV", Reading(1e9, 0.0)), "1e+09 kg/h is not possible"),
+    "impossible read-back": (lambda: tag("FeederApi.SP_Working", Reading(1e9, 0.0)), "FeederApi is not known"),
     "bad read-back": (lambda: tag("FeederApi.SP_Working", Reading(math.nan, 0.0, Quality.BAD, "BadX")), "BadX"),
     "missing read-back": (lambda: tag("FeederMcc.SP_Working", None), "is not there"),
     "bad flow": (lambda: tag("FeederLac.PV", Reading(math.nan, 0.0, Quality.BAD, "BadOutOfService")), "OutOfService"),
