@@ -230,6 +230,16 @@ def test_recovery_is_bumpless_and_no_warm_start_comes_from_a_failure(
         assert move <= anew + 0.01 * now.working[mv.name], "no further than a controller that starts anew"
 
 
+def test_after_a_failure_nothing_of_the_old_plan_is_built_on(
+    settings: ControlSettings, bundle: ControllerBundle, stage: Stage
+) -> None:
+    mpc = Mpc(settings, bundle)
+    _, memory = mpc.decide(stage.situation, None)
+    assert memory.plan is not None
+    nonsense = replace(memory, plan=replace(memory.plan, X=3 * memory.plan.X), age=1, prepared=None)
+    assert mpc.decide(stage.situation, nonsense)[0] == mpc.decide(stage.situation, None)[0]
+
+
 def test_every_move_explains_itself_and_names_what_limits_it(
     settings: ControlSettings, bundle: ControllerBundle, stage: Stage
 ) -> None:
