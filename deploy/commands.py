@@ -132,11 +132,13 @@ def report(console: Console, stage: Stage, played: Scenario, seed: int, shift: S
 
     from deploy.figure import draw, page
     from edge.record.verify import verify
+    from hil_sim.bench import loss_at_s
     from hil_sim.bench_commands import show
     from hil_sim.kpi import Trace, kpis
     from hil_sim.summary import markdown, table
 
-    wired = {"scenario": played.name, "controller": "mpc on the wire", "seed": seed, **kpis(Trace.of(shift.truths))}
+    figures = kpis(Trace.of(shift.truths), 60 * played.judged_from_min, loss_at_s(played))
+    wired = {"scenario": played.name, "controller": "mpc on the wire", "seed": seed, **figures}
     rows = [run.row for run in runs.values()] + [wired]
     lines = table(rows)
     (stage.out / "kpi.md").write_text(markdown(lines) + "\n")
