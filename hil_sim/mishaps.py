@@ -135,6 +135,7 @@ class FaultyLine(RigLine):
         random = self._script.random()
         match mishap.kind:
             case "lost_link":
+                self._session = 0  # what comes back is a new connection
                 return Scan(seen.time_s, Link.LOST, seen.epoch, 0, {}, reason="injected")
             case "stale_inputs":
                 return _tagged(seen, _some(seen, random), _stale)

@@ -70,12 +70,18 @@ def _of_writes(
         step = mv.rate_per_s * settings.cycle_s
         if abs(value - now) > step + _slack(value, now):
             found.append(f"{mv.name}: {now:.5g} to {value:.5g} is faster than {step:.5g} a cycle")
-        told = scan.readings.get(f"{mv.name}.SP_HiLim")
-        high = mv.high if told is None or not math.isfinite(told.value) else max(mv.low, min(mv.high, told.value))
-        if _leaves(value, now, mv.low, high, _rate(situation, mv.name)):
-            found.append(f"{mv.name}: {value:.5g} is outside {mv.low:.5g} to {high:.5g}")
-        found += _of_cap(settings, mv.name, situation, value, now, (mv.low, high))
+        low = max(mv.low, _told(scan, f"{mv.name}.SP_LoLim", mv.low))
+        high = max(low, min(mv.high, _told(scan, f"{mv.name}.SP_HiLim", mv.high)))
+        if _leaves(value, now, low, high, _rate(situation, mv.name)):
+            found.append(f"{mv.name}: {value:.5g} is outside {low:.5g} to {high:.5g}")
+        found += _of_cap(settings, mv.name, situation, value, now, (low, high))
     return found
+
+
+def _told(scan: Scan, tag: str, otherwise: float) -> float:
+    """A limit of the PLC's, our own where it tells none."""
+    limit = scan.readings.get(tag)
+    return limit.value if limit is not None and math.isfinite(limit.value) else otherwise
 
 
 def _of_cap(
