@@ -85,7 +85,10 @@ class StepTest:
             now = replace(now, seen_s=situation.time_s)
         if now.made is None or now.aborted:
             return now
-        found = verdict(look(situation, now.target, situation.time_s - now.seen_s), asked)
+        seen = look(situation, now.target, situation.time_s - now.seen_s)
+        if now.elapsed_s == 0 and seen.api_sigma_lc_pct > asked.api_limit_lc_pct:
+            return now  # nothing is known of the material yet: the test has not begun, so there is nothing to abort
+        found = verdict(seen, asked)
         if not found.going:
             return replace(now, aborted=found.reason)
         reach = FOLLOWED * now.made.amplitude_pct / 100 * now.ordered_kg_h
