@@ -25,8 +25,8 @@ GRADE_AT, LOSS_AT, DENSITY_AT = 15, 35, 50  # steps: a new grade, 4 % of the API
 
 @cache
 def problem() -> Problem:
-    """The controller's own costs, limits and blocks, but a second a step: a minute ahead."""
-    return replace(cdc.problem(read_settings(LINE)), step_s=1.0)
+    """The controller's own costs and limits, but a second a step: a minute ahead, in eight moves."""
+    return replace(cdc.problem(read_settings(LINE)), step_s=1.0, blocks=(1, 1, 2, 4, 7, 10, 15, 20))
 
 
 def start() -> tuple[FloatArray, FloatArray]:
