@@ -75,7 +75,8 @@ def test_the_table_to_paste_is_the_line_files() -> None:
         ([str(LINE_FILE), "--trade-off", "calm", "--scenario", "flood", "--out", "x"], "flood"),
     ],
 )
-def test_wrong_input_is_exit_2(argv: list[str], said: str) -> None:
+def test_wrong_input_is_exit_2(argv: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # what a command may leave in '--out x' is not left in the repository
     done = CliRunner().invoke(tune, argv)
     assert done.exit_code == 2
     assert said in done.output
