@@ -12,6 +12,7 @@ from control.errors import ControlError
 from control.governed import Release, load_released, released
 from control.native import cache_folder, native
 from control.observe import Observer
+from control.observe.detectable import untold
 from control.settings import ControlSettings
 from control.signals import Mode
 from control.track import Tracker, tracker
@@ -127,6 +128,11 @@ def compose_control(config: LineConfig) -> Control | None:
         raise ConfigError(str(error)) from error
     tracking = tracker(settings, config.track, limits.api_limit_lc_pct, limits.sigmas)
     observer, decides = Observer(bundle, settings), controller(settings, bundle)
+    if unknown := untold(observer):
+        raise ConfigError(
+            f"controller bundle: no measurement ever tells {', '.join(unknown)}: control would keep an offset; "
+            "take it out of the model in control/plants, or give the model a measurement"
+        )
     return Control(settings, bundle, observer, decides, tracking, folder, release)
 
 
