@@ -22,6 +22,7 @@ from control.observe.seen import (
     in_operation,
     prior,
     process_sigma,
+    rests_until_s,
     transport_s,
 )
 from control.signals import Belief, LabResult
@@ -53,7 +54,10 @@ def observe(
         mean, cov = prior(observer, observation)
         first, window = begin(observer.estimator, mean, cov, u, p, _values(observer, observation))
         told = "y_nir" in observation.values
-        fresh = HorizonMemory(window, observation.time_s, (observation,), Bank.empty(len(mean)), nir_seen=told)
+        fresh = HorizonMemory(
+            window, observation.time_s, (observation,), Bank.empty(len(mean)), None,
+            rests_until_s(observer, observation), told,
+        )  # fmt: skip
         return belief(observer, observation, first.mean, first.cov, None, first.notes), fresh
     cycles = max(1, round((observation.time_s - memory.time_s) / bundle.cycle_s))
     window, bank = memory.window, memory.bank

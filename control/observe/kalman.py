@@ -22,6 +22,7 @@ from control.observe.seen import (
     in_operation,
     prior,
     process_sigma,
+    rests_until_s,
     transport_s,
 )
 from control.signals import Belief, LabResult
@@ -223,7 +224,8 @@ def _watch_for_jump(observer: Observer, memory: Memory) -> tuple[Memory, tuple[s
 def begin(observer: Observer, observation: Observation) -> Memory:
     """The memory to start from: one step, at the prior."""
     mean, cov = prior(observer, observation)
-    return Memory((Step(observation.time_s, mean, cov, 0, observation),), Bank.empty(len(mean)))
+    quiet_s = rests_until_s(observer, observation)
+    return Memory((Step(observation.time_s, mean, cov, 0, observation),), Bank.empty(len(mean)), quiet_until_s=quiet_s)
 
 
 def _disturbed(observer: Observer, memory: Memory) -> bool:

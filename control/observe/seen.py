@@ -16,6 +16,7 @@ from control.settings import ControlSettings, ObserverSettings
 from control.signals import Belief, LabResult, Quality, Target
 from soft_sensors.signals import FloatArray
 
+FILLING_TRANSPORTS = 6  # our choice: after so many, what a start brought about is past the probe for good
 FULL_LINE_PCT_OF_TARGET = 10.0  # NIR off by more at the start: the line is filling or holds another product
 
 
@@ -68,6 +69,13 @@ def in_operation(observation: Observation) -> bool:
     aim_pct = observation.target.api_pct
     seen_pct, doubt_pct = observation.values.get("y_nir", (np.inf, 0.0))
     return abs(seen_pct - aim_pct) <= max(FULL_LINE_PCT_OF_TARGET / 100 * aim_pct, 3 * doubt_pct)
+
+
+def rests_until_s(observer: Observer, observation: Observation) -> float:
+    """Until when jumps are not looked for after a start: a filling line is one whole change on its way."""
+    if in_operation(observation):
+        return 0.0
+    return observation.time_s + FILLING_TRANSPORTS * transport_s(observer, observation.target)
 
 
 def prior(observer: Observer, observation: Observation) -> tuple[FloatArray, FloatArray]:
