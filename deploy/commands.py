@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ def _demo(console: Console, played: Scenario, seed: int, out: Path, speed: float
                 runs = {name: job.result() for name, job in zip(RIVALS, waiting, strict=True)}
         except BaseException:
             rivals.shutdown(wait=False, cancel_futures=True)
+            for worker in active_children():  # nobody waits for a shift that nobody will look at
+                worker.terminate()
             raise
     report(console, stage, played, seed, shift, runs)
     if page is not None:
