@@ -183,7 +183,7 @@ def _divert(config: LineConfig) -> Part:
     if found is None:
         return Part("divert", "gate", ("no diversion",))
     limit = f"±{found.api_limit_lc_pct:g} % of label claim"
-    return Part("divert", "gate", (f"belief ± {found.sigmas:g} sigma outside", limit))
+    return Part("divert", "gate", (f"tracked ± {found.sigmas:g} sigma outside", limit))
 
 
 def _track(config: LineConfig) -> Part:
@@ -205,7 +205,8 @@ def _record(config: LineConfig) -> Part:
 
 
 def _setpoint(mv: ManipulatedVariable, control: ControlSettings) -> tuple[str, ...]:
-    cap = "-" if mv.trim_cap_pct is None else f"±{mv.trim_cap_pct:g} %"
+    own = control.authority.force_cap_pct if mv.role == "force" else mv.trim_cap_pct
+    cap = "-" if own is None else f"±{own:g} %"
     recipe = control.recipe
     at = {"force": f"{recipe.main_force_kn:g} kN", "lubricant": f"{100 * recipe.lubricant_fraction:g} % of all",
           "api": "the target's share",

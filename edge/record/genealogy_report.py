@@ -11,11 +11,12 @@ from control.track import Balance
 from edge.record.genealogy import Cell, Genealogy, Lots, table
 
 SHOWN = {
-    "start_utc": "from", "end_utc": "to", "released_kg": "released kg", "diverted_kg": "diverted kg",
+    "start_utc": "from, UTC", "end_utc": "to, UTC", "released_kg": "released kg", "diverted_kg": "diverted kg",
     "api_pct": "API % w/w", "sigma_pct": "sigma", "p_nonconf": "P(non-conforming)", "fed_from_utc": "fed from",
     "fed_to_utc": "fed to", "lots": "lots", "mode": "mode", "asked_by": "asked by", "sensor": "soft sensor",
     "controller": "controller", "reason": "diverted because",
 }  # fmt: skip
+NEVER = 1e-6  # a smaller probability says more of the normal tail than of the material
 STYLE = (
     "body{font:14px system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse;font-size:12px}"
     "td,th{border-bottom:1px solid #ddd;padding:.25em .6em;text-align:right;white-space:nowrap}"
@@ -71,9 +72,14 @@ def _page(found: Genealogy, rows: Sequence[dict[str, Cell]]) -> str:
 
 
 def _line(row: dict[str, Cell]) -> str:
-    cells = "".join(f"<td>{html.escape(_text(row[name]))}</td>" for name in SHOWN)
+    cells = "".join(f"<td>{html.escape(_text(name, row[name]))}</td>" for name in SHOWN)
     return f"<tr{' class=diverted' if float(row['diverted_kg']) > 0 else ''}>{cells}</tr>"
 
 
-def _text(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else f"{cell:.4g}"
+def _text(name: str, cell: Cell) -> str:
+    """As a person reads it; the files keep every digit."""
+    if isinstance(cell, str):
+        return cell[:19].replace("T", " ") if name.endswith("_utc") else cell
+    if name == "p_nonconf":
+        return f"< {NEVER:g}" if cell < NEVER else f"{cell:.2g}"
+    return f"{cell:.3f}"

@@ -18,6 +18,8 @@ from edge.record.inputs import FROM, JOURNAL, TO, InputError, progress, reading
 if TYPE_CHECKING:
     from edge.record.performance import Performance
 
+COLOURED = 0.01  # p of the whiteness test below which a loss, a drift or a wrong model is in the readings
+
 
 @click.command()
 @JOURNAL
@@ -112,11 +114,13 @@ def _show(found: Performance) -> None:
         said = f"period {swings.period_samples:.0f} cycles" if swings.present else "no oscillation (above 1 is one)"
         rows.append(("regularity", f"{swings.regularity:.2f}", said))
     if white is not None:
-        said = "the belief misses something regular" if white.p_value < 0.01 else "nothing regular is missed"
+        said = "the belief misses something regular" if white.p_value < COLOURED else "nothing regular is missed"
         rows.append(("whiteness p", f"{white.p_value:.3f}", said))
     if gain is not None:
         doubt = "" if gain.excited else ", too few moves to tell"
         said = "the model's gain is wrong" if gain.flagged else f"the model's gain is not refuted{doubt}"
+        if gain.flagged and white is not None and white.p_value < COLOURED:
+            said = "not to be judged: something regular came in besides the moves"
         rows.append(("plant/model gain", f"{gain.gain:.2f}±{1.96 * gain.sigma:.2f}", said))
     rows += [
         (f"travel {name}", f"{value:.0f} %", "sum of moves, % of mean") for name, value in found.travel_pct.items()

@@ -30,14 +30,17 @@ def test_the_text_holds_what_the_line_file_says() -> None:
     assert gate is not None
     for words in (
         "opc.tcp://127.0.0.1:48400", "Nir", "model cdc_api_nir", "version 1 of 1, effective",
-        f"belief ± {gate.sigmas:g} sigma outside", f"±{gate.api_limit_lc_pct:g} % of label claim", "ceiling: closed",
+        f"tracked ± {gate.sigmas:g} sigma outside", f"±{gate.api_limit_lc_pct:g} % of label claim", "ceiling: closed",
         "starts in advise", f"controller {config.control().controller.name}",  # type: ignore[union-attr]
         "anything older than 12 s: hold", "FeederMgst.SP_Remote", "DivertRequest",
     ):  # fmt: skip
         assert words in told, words
+    control = config.control()
+    assert control is not None
     rows = {line.split()[0]: line.split() for line in told.splitlines() if line.split()[:1] and line[0] not in "│├└ "}
     for mv in config.mv:
-        cap = "-" if mv.trim_cap_pct is None else f"±{mv.trim_cap_pct:g}"
+        own = control.authority.force_cap_pct if mv.role == "force" else mv.trim_cap_pct
+        cap = "-" if own is None else f"±{own:g}"
         wanted = [mv.name, mv.role, f"{mv.low:g}", f"{mv.high:g}", mv.unit, f"{mv.rate_per_s:g}", cap]
         assert rows[mv.name][:7] == wanted
 
