@@ -73,7 +73,7 @@ demonstration: setup
 lock:
 	@command -v uv >/dev/null || { echo "uv is needed to make the lock files: pip install uv"; exit 2; }
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header --no-annotate --extra hmi pyproject.toml -o deploy/requirements-box.lock
+	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header --no-annotate --extra hmi --extra systems pyproject.toml -o deploy/requirements-box.lock
 
 clean:
 	rm -rf .venv out
