@@ -110,7 +110,7 @@ class ObserverSettings(Table):
     jump_rate_per_h: Positive = 0.3
     jump_nir_rate_per_h: Positive = 0.01
     jump_every_s: Positive = 15.0
-    jump_memory_s: Positive = 480.0
+    jump_memory_s: Positive = 840.0
     jump_sure: Share = 0.95
     jump_lead: Share = 0.5
     lab_surprise: Positive = 2.5

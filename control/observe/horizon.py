@@ -70,7 +70,9 @@ def observe(
         bank, cov = _moved(observer, bank, before, window.cov, u, p, sigma)
         values = _values(observer, observation) if left == 0 else ()
         if left == 0:
-            bank = _met(observer, bank, window, u, p, cov, observation)
+            disturbed = feeder_disturbed(observer, memory.recent)
+            shown = replace(observation, nir_trusted=False) if disturbed else observation
+            bank = _met(observer, bank, window, u, p, cov, shown)
         found, window = advance(observer.estimator, window, u, p, sigma, values)
     assert found is not None, "at least one cycle was advanced"
     notes = [*found.notes, *(_note(result, observation) for result in observation.lab)]
@@ -127,7 +129,9 @@ def _met(
 def _watch_for_jump(observer: Observer, memory: HorizonMemory) -> tuple[HorizonMemory, tuple[str, ...]]:
     noise, now = observer.noise, memory.recent[-1]
     none = Bank.empty(len(memory.window.X))
-    if now.time_s < memory.quiet_until_s or feeder_disturbed(observer, memory.recent):
+    if feeder_disturbed(observer, memory.recent):
+        return replace(memory, suspicion=None), ()
+    if now.time_s < memory.quiet_until_s:
         return replace(memory, bank=none, suspicion=None), ()
     found = suspicion(memory.bank, noise)
     memory = replace(memory, suspicion=found)

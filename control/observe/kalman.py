@@ -29,6 +29,7 @@ from control.signals import Belief, LabResult
 from soft_sensors.signals import FloatArray
 
 IMPOSSIBLE_PCT = 20.0  # API below nothing or beyond all by so much is no doubt any more, but nonsense
+LAB_LOOKS_BACK_S = 480.0  # a laboratory surprise frees delivery and NIR from so long before its sample on
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,13 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
     cycles = max(0, round((observation.time_s - last.time_s) / observer.bundle.cycle_s))
     states = observer.bundle.state("api_gain"), observer.bundle.state("nir_bias_pct")
     bank = opened(memory.bank, last.time_s, states, observer.noise, observer.bundle.cycle_s)
+    disturbed = _disturbed(observer, memory)
+    if disturbed:  # no evidence meanwhile, but what begins now is remembered and judged when it has passed
+        observation = replace(observation, nir_trusted=False)
     step, bank = _advance(observer, last, observation, cycles, bank)
     horizon_s = observation.time_s - observer.noise.memory_s
     kept = tuple(s for s in memory.steps if s.time_s >= horizon_s)
-    memory, jump = _watch_for_jump(observer, replace(memory, steps=(*kept, step), bank=bank))
+    memory, jump = _watch_for_jump(observer, replace(memory, steps=(*kept, step), bank=bank), disturbed=disturbed)
     notes.extend(jump)
     return _told(observer, memory, tuple(notes)), memory
 
@@ -180,7 +184,7 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
         surprise = (result.assay_pct - believed) / (float(at.cov[frame, frame]) + values["y_lab_assay"][1] ** 2) ** 0.5
     if abs(surprise) > noise.lab_surprise and start > 0:
         # Neither delivery nor NIR is as sure as it seemed: the laboratory is to say which of them is off.
-        since_s = at.time_s - noise.jump_memory_s
+        since_s = at.time_s - LAB_LOOKS_BACK_S
         from_ = min(range(start), key=lambda i: abs(steps[i].time_s - since_s))
         freed = _free(observer, steps[from_], (noise.jump_gain**2, noise.jump_nir_pct**2))
         told = replace(at, observation=joined)
@@ -195,10 +199,12 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
     return replace(memory, steps=_rerun(observer, corrected, start)), note
 
 
-def _watch_for_jump(observer: Observer, memory: Memory) -> tuple[Memory, tuple[str, ...]]:
+def _watch_for_jump(observer: Observer, memory: Memory, *, disturbed: bool) -> tuple[Memory, tuple[str, ...]]:
     """On a sure enough jump, free what jumped from its onset on and run the filter again from there."""
     noise, last = observer.noise, memory.steps[-1]
-    if last.time_s < memory.quiet_until_s or _disturbed(observer, memory):
+    if disturbed:
+        return replace(memory, suspicion=None), ()
+    if last.time_s < memory.quiet_until_s:
         return replace(memory, bank=Bank.empty(len(last.mean)), suspicion=None), ()
     found = suspicion(memory.bank, noise)
     memory = replace(memory, suspicion=found)

@@ -17,9 +17,13 @@ WARM, AT, AFTER = 120, 240, 200  # cycles
 
 
 def played(
-    observer: Observer, seed: int, cycles: int, *, loss: float = 1.0, nir_pct: float = 0.0, at: int = AT
-) -> list[Belief]:
-    """A line by the observer's own model with white noise; from `at` on delivery or NIR is another."""
+    observer: Observer, seed: int, cycles: int, *, loss: float = 1.0, nir_pct: float = 0.0, at: int = AT,
+    disturbed: range = range(0),
+) -> list[Belief]:  # fmt: skip
+    """A line by the observer's own model with white noise; from `at` on delivery or NIR is another.
+
+    disturbed: cycles in which the scale of the API feeder tells little (it is being refilled).
+    """
     random, bundle = np.random.default_rng(seed), observer.bundle
     flows = {n: v for n, v in SETPOINTS.items() if n != "MainForce"}
     u = np.array([SETPOINTS[n] for n in bundle.inputs])
@@ -35,6 +39,8 @@ def played(
         values = {f"y_flow_{n}": (v * (1 + 0.01 * random.standard_normal()), 0.015 * v) for n, v in flows.items()}
         values |= {"y_force": (9.55 + 0.1 * random.standard_normal(), 0.15),
                    "y_nir": (nir + NOISE_PCT * random.standard_normal(), NOISE_PCT)}  # fmt: skip
+        if k in disturbed:
+            values["y_flow_FeederApi"] = (0.88 * flows["FeederApi"], 0.15 * flows["FeederApi"])
         belief, memory = observe(observer, memory, Observation(k * CYCLE_S, values, SETPOINTS, TARGET))
         found.append(belief)
     return found
@@ -52,6 +58,18 @@ def test_a_step_of_delivery_is_named_a_loss_and_told_its_size(observer: Observer
     assert set(told(beliefs)) == {"delivered API"}
     assert told(beliefs[:AT]) == []
     assert beliefs[-1].api_gain == pytest.approx(loss, abs=0.015)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_step_during_a_refill_is_judged_when_it_has_passed(observer: Observer, seed: int) -> None:
+    """The NIR is no evidence while a feeder is disturbed, but what began then is not forgotten."""
+    refill = range(AT - 3, AT + 9)
+    beliefs = played(observer, seed, AT + AFTER, loss=0.94, disturbed=refill)
+    assert told(beliefs[: AT + 9]) == []
+    assert max(b.loss_probability for b in beliefs) > 0.6
+    assert beliefs[-1].api_gain < 0.99
+    sound = played(observer, seed, AT + AFTER, disturbed=refill)
+    assert max(b.loss_probability for b in sound) < 0.3, "a refill alone is no loss"
 
 
 def test_a_step_of_the_nir_is_named_the_nir_more_often_than_not(observer: Observer) -> None:
