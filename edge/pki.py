@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import socket
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -35,19 +36,39 @@ def make_certificate(folder: Path) -> Path:
 
     RSA 2048, SHA-256, application URI in the SAN, as OPC UA Part 6 asks of application instance certificates.
     """
-    certificate, key_file = folder / "edge_cert.der", folder / "edge_key.pem"
+    return _made(folder, "edge", "patloop edge", (APPLICATION_URI,), (), (ExtendedKeyUsageOID.CLIENT_AUTH,))
+
+
+def make_server_certificate(folder: Path, stem: str, application_uri: str, hosts: tuple[str, ...]) -> Path:
+    """Make `<stem>_cert.der` and `<stem>_key.pem` for a server of the box if there are none; returns the certificate.
+
+    hosts: names and addresses it is reached by, beside localhost and this machine's name. Same kind as the box's own.
+    """
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _made(folder, stem, f"patloop {stem}", (application_uri,), ("localhost", *hosts), usages)
+
+
+def _made(
+    folder: Path,
+    stem: str,
+    common_name: str,
+    uris: tuple[str, ...],
+    hosts: tuple[str, ...],
+    usages: tuple[x509.ObjectIdentifier, ...],
+) -> Path:
+    certificate, key_file = folder / f"{stem}_cert.der", folder / f"{stem}_key.pem"
     if certificate.exists() and key_file.exists():
         return certificate
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     name = x509.Name(
-        [x509.NameAttribute(NameOID.COMMON_NAME, "patloop edge"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "site")]
+        [x509.NameAttribute(NameOID.COMMON_NAME, common_name), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "site")]
     )
     now = datetime.datetime.now(datetime.UTC)
     names: list[x509.GeneralName] = [
-        x509.UniformResourceIdentifier(APPLICATION_URI),
-        x509.DNSName(socket.gethostname()),
+        *(x509.UniformResourceIdentifier(uri) for uri in uris),
+        *(_host(host) for host in dict.fromkeys((socket.gethostname(), *hosts))),
     ]
     usage = x509.KeyUsage(
         digital_signature=True, content_commitment=True, key_encipherment=True, data_encipherment=True,
@@ -63,7 +84,7 @@ def make_certificate(folder: Path) -> Path:
         .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -72,6 +93,13 @@ def make_certificate(folder: Path) -> Path:
     key_file.write_bytes(pem)
     certificate.write_bytes(built.public_bytes(serialization.Encoding.DER))
     return certificate
+
+
+def _host(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def credentials(state_dir: Path) -> ClientCredentials:
