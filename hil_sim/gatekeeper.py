@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
-from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_server import InternalServer, InternalSession
 from asyncua.server.user_managers import User, UserRole
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -33,6 +33,18 @@ class Accounts:
             return None
         text = password.decode(errors="replace") if isinstance(password, bytes) else password
         return User(role=UserRole.User, name=username) if self._credentials.knows(username, text) else None
+
+
+class ClosedServices(InternalServer):  # type: ignore[misc]  # the stack counts as untyped
+    """The stack's services without the two that would be open to a channel that nobody secured."""
+
+    def lookup_external_session(self, auth_token: ua.NodeId) -> InternalSession | None:  # noqa: ARG002
+        """None: a session lives and dies with its connection, or whoever guesses its token could take it over."""
+        return None
+
+    def register_server(self, server: object, conf: object = None) -> None:  # noqa: ARG002
+        """Refused: this is a line, no directory of servers."""
+        raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
 
 
 class TrustedClients:

@@ -15,7 +15,7 @@ from asyncua.server.user_managers import User, UserRole
 from hil_sim.address import STATUS, TagTree, variant
 from hil_sim.credentials import APPLICATION_URI, ServerCredentials, server_credentials
 from hil_sim.endpoint import Endpoint
-from hil_sim.gatekeeper import Accounts, TrustedClients
+from hil_sim.gatekeeper import Accounts, ClosedServices, TrustedClients
 from hil_sim.link import Link
 from hil_sim.pace import Pace
 from hil_sim.rig import Rig
@@ -57,7 +57,7 @@ class LineServer:
         self.credentials = credentials
         self.pace = pace
         self.link = Link()
-        self._server = Server(user_manager=Accounts(credentials))
+        self._server = Server(iserver=ClosedServices(user_manager=Accounts(credentials)))
         self._tree = TagTree(self._server, endpoint.namespace)
         self._shown: dict[str, TagValue] = {}
 

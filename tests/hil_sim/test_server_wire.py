@@ -86,6 +86,32 @@ def test_a_channel_without_security_gets_no_session(tmp_path):
     play(story())
 
 
+def test_a_session_cannot_be_taken_over_from_another_channel(tmp_path):
+    """The stack's tokens can be guessed, and its ActivateSession would bind a session to whoever named it."""
+
+    async def story():
+        async with served(nominal(), tmp_path) as line, await line.client("operator") as victim:
+            token = victim.uaclient.protocol.authentication_token
+            thief = Client(line.server.url)
+            await thief.connect_socket()
+            await thief.send_hello()
+            await thief.open_secure_channel()
+            thief.uaclient.protocol.authentication_token = token
+            with pytest.raises(ua.UaError):
+                await thief.uaclient.activate_session(ua.ActivateSessionParameters())
+            with pytest.raises((ua.UaError, TimeoutError, ConnectionError)):
+                taken = await thief.uaclient.write_attributes(
+                    [ua.NodeId("Apc.OperatorEnable", 2)], [ua.DataValue(ua.Variant(True, V.Boolean))],
+                    ua.AttributeIds.Value,
+                )  # fmt: skip
+                taken[0].check()
+            assert line.rig.plc.authority.operator_enable is False
+            thief.disconnect_socket()
+            assert (await read(victim, "Line.State"))[0].Value.Value == 6, "the session's owner goes on"
+
+    play(story())
+
+
 def test_an_untrusted_certificate_is_refused_until_it_is_trusted(tmp_path):
     async def story():
         async with served(nominal(), tmp_path, trust="no") as line:
