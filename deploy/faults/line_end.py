@@ -1,0 +1,104 @@
+"""python -m deploy.faults.line_end: the simulated line at its end of the wire, writing down all that happens to it.
+
+Writes line.jsonl in its folder: a row each line second (`what` = "tick") and one for every setpoint that a client asked
+for ("setpoint"), with wall times. Ends on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from asyncua import ua
+
+from hil_sim.credentials import ServerCredentials, server_credentials
+from hil_sim.endpoint import Endpoint
+from hil_sim.pace import Pace
+from hil_sim.rig import Rig
+from hil_sim.scenario import OperatorAct, Scenario
+from hil_sim.server import LineServer
+
+LOG = "line.jsonl"
+RESET_AFTER_S = 1.0  # the operator of this line is quick
+SCENARIO = Scenario(
+    name="network_faults", description="A quiet line whose network is bad.", hours=240.0, reset_after_s=RESET_AFTER_S,
+    operator=(OperatorAct(at_min=0.0, action="enable"),),
+)  # fmt: skip
+
+
+class WatchedLine(LineServer):
+    """A line server that writes down what it was asked for and how it stands."""
+
+    def __init__(self, rig: Rig, endpoint: Endpoint, credentials: ServerCredentials, pace: Pace, log: TextIO) -> None:
+        super().__init__(rig, endpoint, credentials, pace)
+        self._log = log
+
+    async def take(self, item: ua.WriteValue, user: str) -> ua.StatusCode:
+        """As the line does, and written down."""
+        code = await super().take(item, user)
+        tag = str(item.NodeId.Identifier)
+        if tag.endswith(".SP_Remote"):
+            authority = self.rig.plc.authority
+            self.note(
+                "setpoint", tag=tag, value=item.Value.Value.Value, code=code.name, remote=authority.remote_active,
+                session=authority.session_id,
+            )  # fmt: skip
+        return code
+
+    def note(self, what: str, **facts: Any) -> None:
+        """One row."""
+        self._log.write(json.dumps({"what": what, "wall_s": time.time(), **facts}) + "\n")
+        self._log.flush()
+
+    def tick(self, rig: Rig) -> None:
+        """A line second has passed."""
+        authority, inner = rig.plc.authority, self._server.iserver
+        self.note(
+            "tick", time_s=rig.time_s, remote=authority.remote_active, mode=int(authority.mode),
+            shed=int(authority.shed_reason), session=authority.session_id, heartbeat=authority.heartbeat_in,
+            working={name: slot.working for name, slot in rig.plc.slots.items()},
+            connections=len(self._server.bserver.clients), tasks=len(asyncio.all_tasks()),
+            subscriptions=len(inner.subscription_service.subscriptions),
+        )  # fmt: skip
+
+
+async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int) -> None:
+    rig = Rig(SCENARIO, seed, start_time_s=float(int(time.time())))
+    rig.plc.authority.watchdog_timeout_ms = watchdog_ms
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with (folder / LOG).open("a", encoding="utf-8") as log:
+        pace = Pace(speed, patience_s=0.0)  # a real line does not wait for its controller
+        server = WatchedLine(rig, Endpoint(url=url), server_credentials(state), pace, log)
+        await server.start()
+        try:
+            await server.run(stop, server.tick)
+        finally:
+            await server.close()
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--url", required=True)
+@click.option("--state", type=click.Path(path_type=Path), required=True)
+@click.option("--watchdog-ms", type=int, required=True)
+@click.option("--speed", type=float, default=1.0)
+@click.option("--seed", type=int, default=1)
+def main(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int) -> None:
+    """Serve a line at URL, with the certificates and accounts in STATE.
+
+    \b
+    Example:
+      python -m deploy.faults.line_end out/wire --url opc.tcp://10.77.0.2:48400 --state out/wire/simulated_line
+    """
+    asyncio.run(_serve(folder, url, state, watchdog_ms, speed, seed))
+
+
+if __name__ == "__main__":
+    main()
