@@ -82,7 +82,8 @@ class ControllerBundle(Compiled):
 
 def settings_hash(settings: ControlSettings) -> str:
     """SHA-256 of every setting that is baked into a bundle: recipe, setpoints, plant model, cost and horizon."""
-    baked = settings.model_dump(mode="json", include={"cycle_s", "recipe", "mv", "plant"})
+    left_out = {"mv": {"__all__": {"resolution"}}}  # the guard's business, not the model's
+    baked = settings.model_dump(mode="json", include={"cycle_s", "recipe", "mv", "plant"}, exclude=left_out)
     baked["mpc"] = settings.controller.mpc.model_dump(mode="json")
     return hashlib.sha256(json.dumps(baked, sort_keys=True).encode()).hexdigest()
 

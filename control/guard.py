@@ -74,10 +74,25 @@ def _refusals(decision: Decision, room: Room, freshness: Permission) -> tuple[st
 
 
 def _within(name: str, wanted: float, now: float, room: Room) -> tuple[float, list[str]]:
-    envelope, notes = room.envelopes[name], []
+    envelope = room.envelopes[name]
     if not envelope.available:
         return now, [f"{name} is not available to us"]
-    value = wanted
+    value, notes = _limited(name, wanted, now, room)
+    if envelope.resolution == 0.0:
+        return value, notes
+    # A move that the drive cannot make is not asked for: where the optimum stands still, nothing goes to and fro.
+    if abs(value - now) < envelope.resolution / 2:
+        return now, notes
+    nearest = round(value / envelope.resolution) * envelope.resolution
+    for step in (nearest, nearest - math.copysign(envelope.resolution, value - now)):
+        if math.isclose(_limited(name, step, now, room)[0], step, rel_tol=1e-12) and (step - now) * (value - now) > 0:
+            return step, notes
+    # From outside its limits a setpoint comes back as far as it may, whatever the drive makes of it.
+    return now if abs(value - now) < envelope.resolution else value, notes
+
+
+def _limited(name: str, wanted: float, now: float, room: Room) -> tuple[float, list[str]]:
+    envelope, notes, value = room.envelopes[name], [], wanted
     cap = room.trim_cap_pct.get(name)
     if cap is not None:
         middle, reach = room.centre[name], abs(room.centre[name]) * cap / 100

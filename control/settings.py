@@ -29,7 +29,10 @@ class FeedFactor(Table):
 
 
 class ManipulatedVariable(Table):
-    """One setpoint that the service may move, with every limit spelled out."""
+    """One setpoint that the service may move, with every limit spelled out.
+
+    resolution: the drive's own step, in the setpoint's unit; smaller moves would be sent in vain.
+    """
 
     name: str
     role: Literal["api", "filler", "lubricant", "force"]
@@ -38,6 +41,7 @@ class ManipulatedVariable(Table):
     high: float
     rate_per_s: Positive
     trim_cap_pct: Positive | None = None
+    resolution: Positive | None = None
     feed_factor: FeedFactor | None = None
 
     @model_validator(mode="after")
@@ -283,6 +287,10 @@ class ControlSettings(Table):
             raise ValueError(
                 f"recipe.filler_split names {sorted(self.recipe.filler_split)}, mv fillers {sorted(fillers)}"
             )
+        for mv in self.mv:
+            if mv.resolution is not None and mv.resolution > mv.rate_per_s * self.cycle_s:
+                most = mv.rate_per_s * self.cycle_s
+                raise ValueError(f"mv '{mv.name}': resolution {mv.resolution:g} is more than a cycle's rate {most:g}")
         return self
 
     def named(self, role: str) -> str:

@@ -64,13 +64,15 @@ class Target:
 class Envelope:
     """The room in which one setpoint may move now: own limits and the PLC's, whichever is tighter.
 
-    low, high in the setpoint's unit; rate_per_s: largest change a second; available: the PLC lets it move.
+    low, high in the setpoint's unit; rate_per_s: largest change a second; available: the PLC lets it move; resolution:
+    of the drive, in the setpoint's unit (0: as fine as a number).
     """
 
     low: float
     high: float
     rate_per_s: float
     available: bool = True
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def envelopes(settings: ControlSettings, scan: Scan) -> dict[str, Envelope]:
             rate = min(rate, plc["DevLimit"].value / settings.cycle_s)
         free = scan.readings.get(f"{mv.name}.Available")
         available = free is None or (usable(free) and free.value != 0)
-        found[mv.name] = Envelope(low, max(low, high), rate, available)
+        found[mv.name] = Envelope(low, max(low, high), rate, available, mv.resolution or 0.0)
     return found
 
 

@@ -83,6 +83,54 @@ def test_an_unavailable_setpoint_stays_where_it_is() -> None:
     assert "A is not available to us" in command.reasons
 
 
+FINE = replace(ROOM, envelopes={**ROOM.envelopes, "A": Envelope(1.0, 3.0, 0.1, resolution=0.02)})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "now", "sent"),
+    [
+        (2.047, 2.0, 2.04),
+        (2.051, 2.0, 2.06),
+        (1.951, 2.0, 1.96),
+        (2.0099, 2.0, 2.0),  # less than half a step is no move
+        (2.0099, 2.003, 2.003),  # nor does it tidy up what the PLC works with
+        (2.5, 2.0, 2.1),  # at the trim cap
+        (2.097, 2.0, 2.1),
+        (1.8, 1.993, 1.9),
+        (2.0, 0.9, 1.4),  # from outside its limits: as far as rate and cap let it
+    ],
+)
+def test_a_drive_gets_its_own_steps(wanted: float, now: float, sent: float) -> None:
+    room = replace(FINE, working={"A": now, "F": 9.5})
+    assert guard(Mode.CLOSED, decision(A=wanted), room, YES, YES, QUIET).writes["A"] == pytest.approx(sent)
+
+
+@given(
+    wanted=st.floats(min_value=0.5, max_value=3.5),
+    now=st.floats(min_value=1.0, max_value=3.0),
+    resolution=st.floats(min_value=1e-4, max_value=0.1),
+    cap=st.floats(min_value=0.1, max_value=50.0),
+)
+def test_a_step_of_the_drive_stays_in_the_room_of_the_setpoint(
+    wanted: float, now: float, resolution: float, cap: float
+) -> None:
+    room = Room({"A": now}, {"A": Envelope(1.2, 2.9, 0.02)}, {"A": 2.0}, {"A": cap}, 5.0)
+    fine = replace(room, envelopes={"A": replace(room.envelopes["A"], resolution=resolution)})
+    asked = Decision("test", {"A": wanted}, "", "ok", 5.0, {}, {})
+    free = guard(Mode.CLOSED, asked, room, YES, YES, QUIET).writes["A"]
+    stepped = guard(Mode.CLOSED, asked, fine, YES, YES, QUIET).writes["A"]
+    again = guard(Mode.CLOSED, replace(asked, setpoints={"A": stepped}), room, YES, YES, QUIET).writes["A"]
+    assert again == pytest.approx(stepped, abs=1e-9) or stepped == now, "within every limit that the setpoint had"
+    if stepped == free:
+        return  # a step by chance, or on its way back from outside its limits
+    if stepped != now:
+        assert abs(stepped - free) < resolution
+        assert stepped / resolution == pytest.approx(round(stepped / resolution), abs=1e-6)
+        assert (stepped - now) * (free - now) > 0, "never the other way"
+    else:
+        assert abs(free - now) < resolution, "held only where no step lies in reach"
+
+
 def test_diversion_is_asked_for_in_closed_mode_and_told_in_all() -> None:
     off = Permission(given=True, reason="API 94.0 % of label claim")
     closed = guard(Mode.CLOSED, decision(), ROOM, YES, NO, off)
