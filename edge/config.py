@@ -21,7 +21,9 @@ from control.settings import (
 )
 from control.signals import Mode
 from control.track.settings import TrackSettings
+from edge.acquire.protections import OPTIONAL, Handshake, has
 from edge.errors import ConfigError
+from edge.publish.settings import OpcUaServerTable
 from soft_sensors.watch.coverage import SCALE_HIGH, SCALE_LOW
 
 
@@ -44,25 +46,52 @@ class LineTable(Table):
 
 
 class OpcUaTable(Table):
-    """Where the PLC is; certificates and password lie in the state directory, never here."""
+    """Where the PLC is; certificates and password lie in the state directory, never here.
+
+    handshake: "full", or those of its optional tags that this PLC has; tags: product name, or the beginning of one that
+    ends with a dot -> the server's name in `namespace`, or a whole NodeId ('nsu=URI;s=NAME', 'i=NUMBER').
+    """
 
     url: Annotated[str, Field(pattern=r"^opc\.tcp://[^\s]+:\d+")]
     namespace: Annotated[str, Field(min_length=1)]
     user: Annotated[str, Field(min_length=1)]
     timeout_s: Positive = 2.0
     clock_tag: str | None = None
+    handshake: Handshake = "full"
+    tags: dict[str, str] = {}
+    secure_channel_timeout_s: Positive = 3600.0
+
+    @model_validator(mode="after")
+    def _known(self) -> OpcUaTable:
+        unknown = sorted(set(self.handshake) - OPTIONAL.keys()) if self.handshake != "full" else []
+        if unknown:
+            known = ", ".join(sorted(OPTIONAL))
+            raise ValueError(f"handshake: '{unknown[0]}' is no optional tag of the handshake; there are: {known}")
+        if has(self.handshake, "SP_SeqEcho") and not has(self.handshake, "SP_RemoteSeq"):
+            raise ValueError("handshake: SP_SeqEcho echoes SP_RemoteSeq, which is not in the list: add it")
+        return self
 
 
 class AnalyserTable(Table):
     """Where spectra come from: the PLC's wire (prefix of the stream's tags), a recorded file, or a drop folder.
 
     Of a drop folder: the files that match pattern, each one spectrum, when they stood still for settle_s.
+    On the wire it is found by flat tags, or by type: "adi" (OPC 10020: device by browse name or serial number, channel
+    and stream by browse name, where there is more than one) or "padim" (OPC 30081: results, no spectrum; signals: their
+    browse names, all where none is named). url, user: where it is on a server other than the PLC's.
     verification: the record that `patloop sensor instrument --json` writes; it holds as long as it says itself, and for
     verification_every_h hours at most.
     """
 
     kind: Literal["opcua", "replay", "folder"]
     prefix: str = "Nir"
+    find: Literal["tags", "adi", "padim"] = "tags"
+    url: Annotated[str, Field(pattern=r"^opc\.tcp://[^\s]+:\d+")] | None = None
+    user: str | None = None
+    device: str | None = None
+    channel: str | None = None
+    stream: str | None = None
+    signals: tuple[str, ...] = ()
     spectra: Path | None = None
     folder: Path | None = None
     pattern: Annotated[str, Field(pattern=r"^[^/\\]+$")] = "*.csv"
@@ -80,6 +109,10 @@ class AnalyserTable(Table):
             raise ValueError("kind 'folder' needs 'folder': the folder that files are dropped into")
         if self.kind == "folder" and self.settle_s >= self.max_age_s:
             raise ValueError("settle_s must be below max_age_s, or every spectrum is too old when it is picked up")
+        if self.url is not None and self.find == "tags":
+            raise ValueError("an analyser on a server of its own is found by type: find = 'adi' or 'padim'")
+        if self.kind != "opcua" and (self.find != "tags" or self.url is not None):
+            raise ValueError("'find' and 'url' are of an analyser on the wire: kind = 'opcua'")
         if self.verification is None and self.verification_every_h is not None:
             raise ValueError("verification_every_h needs 'verification': the record's path")
         return self
@@ -135,6 +168,7 @@ class LineConfig(Table):
 
     line: LineTable
     opcua: OpcUaTable | None = None
+    opcua_server: OpcUaServerTable | None = None
     analyser: AnalyserTable
     lab: LabTable | None = None
     sensor: SensorTable
