@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check bench faults trials kpi upsets models demonstration lock clean
+.PHONY: help setup demo test check bench faults trials kpi upsets kills models demonstration lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
@@ -15,6 +15,7 @@ help:
 	@echo "make kpi     the control table of the README: 11 scenarios, 5 controllers, 20 seeds (about an hour on 2 cores;"
 	@echo "             interrupted, it goes on where it was; rm -r out/kpi to begin anew)"
 	@echo "make upsets  1000 random upsets: what is released and what is diverted (about 40 minutes on 2 cores)"
+	@echo "make kills   2000 writers of the record killed at random instants: out/kills.json (five minutes)"
 	@echo "make models  build the shipped soft sensor, the controller bundle and their demonstration registry again"
 	@echo "make demonstration  the registry only, from the bundles as they are (four minutes)"
 
@@ -58,6 +59,9 @@ kpi: setup
 
 upsets: setup
 	OMP_NUM_THREADS=1 $(BIN)/patloop hil upsets deploy/lines/cdc_ref_1.toml --n 1000 --jobs 2 --out out/upsets --json out/upsets/upsets.json
+
+kills: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.crash.kills --count 2000 --out out/kills.json
 
 models: setup
 	$(BIN)/patloop hil blends --out out/blends --seed 1
