@@ -40,7 +40,8 @@ class Reading:
 class LabResult:
     """A laboratory result: taken at sample_time_s, known only at result_time_s; NaN where not measured.
 
-    assay_pct: API in % w/w of the tablet.
+    assay_pct: API in % w/w of the tablet; sample_id: the laboratory's own, "" where it is not told; corrects: another
+    result of this sample was taken in before, and does not hold any more.
     """
 
     counter: int
@@ -49,6 +50,8 @@ class LabResult:
     assay_pct: float
     tablet_weight_mg: float
     hardness_n: float
+    sample_id: str = ""
+    corrects: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from control.assess import Finding
 from control.signals import Authority, Belief, Command, Decision, LabResult, Mode, Reading, Target
 from control.track import Tracked
 from soft_sensors.signals import Estimate, Spectrum
@@ -15,6 +16,7 @@ class Link(StrEnum):
     """The state of the connection to the line, as this cycle found it."""
 
     ONLINE = "online"
+    STALE = "stale"  # the server answers, but nothing behind it moves
     LOST = "lost"
 
 
@@ -31,10 +33,29 @@ class Request:
 
 @dataclass(frozen=True)
 class Acted:
-    """What became of the last cycle's writes: good, unknown (sent, fate not known), refused, late or none."""
+    """What became of the last cycle's writes: good, unknown (sent, fate not known), refused, late or none.
+
+    codes: what was said of a tag, where it is not Good; step: of the verified write that refused (edge.actuate.verified),
+    empty when none did; read_back: what the next look at the line says of it, empty when all is as it was sent.
+    """
 
     outcome: str
     codes: Mapping[str, str] = field(default_factory=dict)
+    step: str = ""
+    read_back: str = ""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is being made: batch, product, and the lot in each feeder by setpoint name; "" where it is not known.
+
+    source: who told what is told, "tags", "rest:NAME" or both.
+    """
+
+    batch: str = ""
+    product: str = ""
+    lots: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +63,8 @@ class Scan:
     """One look at the line: every tag at once, the newest spectrum and laboratory result.
 
     session_id: random number of this connection (0: none); epoch: how often the link was made; time_s: line clock,
-    seconds since the epoch, UTC.
+    seconds since the epoch, UTC; told: what people must be told of link, clocks and analyser; texts: tags that hold
+    text; lims: laboratory results that came by the record since the last look; context: what is being made now.
     """
 
     time_s: float
@@ -53,6 +75,10 @@ class Scan:
     spectrum: Spectrum | None = None
     lab: LabResult | None = None
     reason: str = ""
+    told: tuple[Finding, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    lims: tuple[LabResult, ...] = ()
+    context: Context | None = None
 
 
 @dataclass(frozen=True)
