@@ -26,7 +26,8 @@ def recorded_config(body: dict[str, Any], seq: int) -> LineConfig:
 
 def recorded_scan(sample: dict[str, Any]) -> Scan:
     """The scan of a recorded sample, without its spectrum. Raises ValueError when the record does not hold one."""
-    keys = ("time_s", "link", "epoch", "session_id", "readings", "reason")
+    later = [key for key in ("texts", "lims", "context") if key in sample]
+    keys = ("time_s", "link", "epoch", "session_id", "readings", "reason", *later)
     return from_plain(Scan, {**{key: sample[key] for key in keys}, "lab": (sample["lab"] or [None])[0]})
 
 

@@ -18,6 +18,7 @@ from soft_sensors.signals import FloatArray, Quality, Spectrum
 
 # What load_bundle and load_controller read.
 LOADED = frozenset({*PARTS, HASHES, "card.toml", "golden.npz", *(f"{name}.casadi" for name in FUNCTIONS)})
+LATER = ("told", "texts", "lims", "context")  # of a scan: what records of earlier releases do not hold
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed stamp, so that the same bundle is the same bytes
 
 
@@ -102,6 +103,7 @@ class JournalRecorder:
             "reason": scan.reason,
             "readings": scan.readings,
             "lab": [] if scan.lab is None else [scan.lab],
+            **{key: getattr(scan, key) for key in LATER},
             "requests": sample.requests,
             "acted": sample.acted,
             "licence": sample.licence,
@@ -149,7 +151,7 @@ class SampleReader:
                 quality=Quality(seen["quality"]),
                 reason=seen["reason"],
             )
-        keys = ("time_s", "link", "epoch", "session_id", "readings", "reason")
+        keys = ("time_s", "link", "epoch", "session_id", "readings", "reason", *(k for k in LATER if k in plain))
         scan = from_plain(Scan, {**{k: plain[k] for k in keys}, "lab": (plain["lab"] or [None])[0]})
         scan = Scan(**{**scan.__dict__, "spectrum": spectrum})
         requests = from_plain(tuple[Request, ...], plain["requests"])
