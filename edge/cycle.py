@@ -6,6 +6,7 @@ checks. `cycle` puts the two ends round it: it records before it acts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,11 +59,16 @@ def begin(line: Line, watch: Watch | None = None) -> Loop:
     return Loop(mode=line.config.line.start_mode, sensed=Sensed(watch=watch or Watch()), recorded=recorded)
 
 
-def think(line: Line, loop: Loop, sample: Sample) -> tuple[Thought, Loop]:
-    """Everything between the look at the line and the write to it; pure."""
+def think(
+    line: Line, loop: Loop, sample: Sample, sensing: Callable[[Line, Sensed, Sample], tuple[Sensed, bool]] = sense
+) -> tuple[Thought, Loop]:
+    """Everything between the look at the line and the write to it; pure.
+
+    sensing: how estimates come about; a replay hands recorded ones on, to judge the stages after them by themselves.
+    """
     loop = _answer(line, loop, sample.requests)
     answered = tuple(r.seq for r in sample.requests)
-    sensed, fresh = sense(line, loop.sensed, sample)
+    sensed, fresh = sensing(line, loop.sensed, sample)
     loop = replace(loop, sensed=sensed)
     if line.control is None:
         command = Command(Mode.MONITOR, {}, {}, holding=False, divert=False, reasons=())
