@@ -22,7 +22,9 @@ from control.settings import (
 from control.signals import Mode
 from control.track.settings import TrackSettings
 from edge.acquire.protections import OPTIONAL, Handshake, has
+from edge.context import ContextTable
 from edge.errors import ConfigError
+from edge.lab.settings import LabTable
 from edge.publish.settings import OpcUaServerTable
 from soft_sensors.watch.coverage import SCALE_HIGH, SCALE_LOW
 
@@ -58,7 +60,7 @@ class OpcUaTable(Table):
     timeout_s: Positive = 2.0
     clock_tag: str | None = None
     handshake: Handshake = "full"
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
     secure_channel_timeout_s: Positive = 3600.0
 
     @model_validator(mode="after")
@@ -118,13 +120,6 @@ class AnalyserTable(Table):
         return self
 
 
-class LabTable(Table):
-    """Where laboratory results come from; delay_s: from the analyser to where the laboratory's sample is taken."""
-
-    prefix: str
-    delay_s: Annotated[float, Field(ge=0.0)] = 0.0
-
-
 class SensorTable(Table):
     """Which soft sensor runs: the effective bundle of a model in a registry, or a bundle that nobody governs.
 
@@ -171,6 +166,7 @@ class LineConfig(Table):
     opcua_server: OpcUaServerTable | None = None
     analyser: AnalyserTable
     lab: LabTable | None = None
+    context: ContextTable | None = None
     sensor: SensorTable
     freshness: FreshnessTable = FreshnessTable()
     diversion: DiversionTable | None = None
@@ -195,6 +191,9 @@ class LineConfig(Table):
             raise ValueError("analyser kind 'opcua' needs the table [opcua]")
         if self.analyser.kind == "folder" and self.line.mode_ceiling is not Mode.MONITOR:
             raise ValueError("a line watched through a drop folder is monitored only: mode_ceiling 'monitor'")
+        strange = set() if self.context is None else set(self.context.lots) - {mv.name for mv in self.mv}
+        if strange:
+            raise ValueError(f"[context] lots: {sorted(strange)} are no setpoints of this line ([[mv]] name)")
         if self.controller is not None and self.controller.registry is not None:
             self._one_registry(self.controller)
         self.control()  # its own checks, so that a bad controller table is found here
@@ -228,7 +227,7 @@ def read_config(path: Path) -> tuple[LineConfig, str]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a line file") from error
     try:
         tables = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     return parse_config(tables, path), hashlib.sha256(raw).hexdigest()
 
@@ -250,6 +249,8 @@ def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
     named = {"spectra": table.spectra, "folder": table.folder, "verification": table.verification}
     found = {name: (folder / path).resolve() for name, path in named.items() if path is not None}
     changes["analyser"] = config.analyser.model_copy(update=found)
+    if config.lab is not None and config.lab.folder is not None:
+        changes["lab"] = config.lab.model_copy(update={"folder": (folder / config.lab.folder).resolve()})
     if config.controller is not None:
         held = {"bundle": config.controller.bundle, "registry": config.controller.registry}
         lie = {name: (folder / path).resolve() for name, path in held.items() if path is not None}
