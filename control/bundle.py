@@ -99,7 +99,7 @@ def load_bundle_for(made_for: str, path: Path) -> ControllerBundle:
     try:
         raw = (path / "card.toml").read_bytes()
         card = tomllib.loads(raw.decode())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ControlError(f"controller bundle {path}: card.toml cannot be read ({error}); {mend}") from error
     if "problem" not in card:
         raise ControlError(f"controller bundle {path}: made by an earlier release; {mend}")

@@ -62,11 +62,11 @@ def read_settings(line: Path) -> ControlSettings:
         tables = tomllib.loads(line.read_text())
         cycle_s = tables["line"]["cycle_s"]
         return ControlSettings.model_validate({"cycle_s": cycle_s, **{k: tables[k] for k in TABLES if k in tables}})
-    except tomllib.TOMLDecodeError as error:
-        raise click.ClickException(f"{line}: not valid TOML: {error}") from error
     except KeyError as error:
         raise click.ClickException(f"{line}: table or key {error} is missing") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise click.ClickException(f"{line}: {where}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise click.ClickException(f"{line}: not valid TOML: {error}") from error

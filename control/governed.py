@@ -135,7 +135,7 @@ def _card(path: Path) -> dict[str, object]:
     """The card, after a look that it is a controller's and that its hashes leave no part out. Raises BundleError."""
     try:
         card = tomllib.loads((path / "card.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path}: no controller bundle: card.toml cannot be read ({error})") from error
     if "problem" not in card or "settings_hash" not in card:
         raise BundleError(f"{path}: no controller bundle; give the folder that 'patloop control build' wrote")

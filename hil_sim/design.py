@@ -67,12 +67,12 @@ def load_design(path: Path) -> Design:
         design = Design.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a design file") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConfigError(f"{path}: '{where}': {first['msg']}: mend or remove it") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     folder = path.resolve().parent
     scenarios = tuple(str(folder / name) if name.endswith(".toml") else name for name in design.scenarios)
     return design.model_copy(update={"line": (folder / design.line).resolve(), "scenarios": scenarios})

@@ -39,7 +39,7 @@ def load_endpoint(path: Path) -> Endpoint:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("opcua")
     except OSError as error:
         raise EndpointError(f"{path}: cannot be read ({error.strerror}): give the path of a line file") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise EndpointError(f"{path}: is not TOML ({error}): mend the line file") from error
     if not isinstance(table, dict):
         raise EndpointError(f"{path}: table [opcua] is missing: add it with url and namespace")

@@ -86,12 +86,12 @@ def load_scenario(name_or_path: str) -> Scenario:
         return scenario
     except ParameterError as error:
         raise ScenarioError(f"{path}: scale: {error}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ScenarioError(f"{path}: cannot be read as TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "file"
         raise ScenarioError(f"{path}: {place}: {first['msg']}: mend or remove it") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ScenarioError(f"{path}: cannot be read as TOML: {error}") from error
 
 
 def schema_text() -> str:

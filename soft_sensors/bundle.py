@@ -65,7 +65,7 @@ def load_bundle(path: Path) -> Bundle:
     parts = _read_parts(path)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
     _check_hashes(path, hashes)
-    card = read_card(parts[CARD].decode(), str(path / CARD))
+    card = read_card(_text(parts[CARD], path / CARD), str(path / CARD))
     session = _session(parts[GRAPH], path)
     _check_shapes(session, card, path)
     try:
@@ -78,6 +78,13 @@ def load_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path / GOLDEN}: not readable ({error}); calibrate again") from error
     _check_golden(session, card, golden, path)
     return Bundle(card, combined_hash(hashes), session, anatomy, fingerprint)
+
+
+def _text(raw: bytes, where: Path) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{where}: not UTF-8 ({error}); make the bundle again") from error
 
 
 def combined_hash(hashes: Mapping[str, str]) -> str:
@@ -98,7 +105,7 @@ def _read_parts(path: Path) -> dict[str, bytes]:
 def _check_hashes(path: Path, hashes: Mapping[str, str]) -> None:
     try:
         written = tomllib.loads((path / HASHES).read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise AlteredError(f"{path / HASHES}: not readable ({error}); restore the approved bundle") from error
     for name in PARTS:
         if written.get(name) != hashes[name]:

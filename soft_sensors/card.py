@@ -121,7 +121,7 @@ def read_card(text: str, where: str) -> Card:
     """The card in a TOML text; BundleError, naming where, when it is not a card of this format."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: not valid TOML ({error}); make the bundle again") from error
     if table.get("format") != FORMAT:
         raise BundleError(f"{where}: card format {table.get('format')} is not {FORMAT}; calibrate again")

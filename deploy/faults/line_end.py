@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import signal
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from hil_sim.scenario import OperatorAct, Scenario
 from hil_sim.server import LineServer
 
 LOG = "line.jsonl"
+GET_READY_S = 4.0
 RESET_AFTER_S = 1.0  # the operator of this line is quick
 SCENARIO = Scenario(
     name="network_faults", description="A quiet line whose network is bad.", hours=240.0, reset_after_s=RESET_AFTER_S,
@@ -68,7 +70,7 @@ class WatchedLine(LineServer):
 
 
 async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int) -> None:
-    rig = Rig(SCENARIO, seed, start_time_s=float(int(time.time())))
+    rig = Rig(SCENARIO, seed, start_time_s=float(math.ceil(time.time() + GET_READY_S)))
     rig.plc.authority.watchdog_timeout_ms = watchdog_ms
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -78,6 +80,8 @@ async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: f
         server = WatchedLine(rig, Endpoint(url=url), server_credentials(state), pace, log)
         await server.start()
         try:
+            # Line time is wall time from here on, so that what both ends write down can be laid side by side.
+            await asyncio.sleep(max(0.0, rig.time_s - time.time()))
             await server.run(stop, server.tick)
         finally:
             await server.close()

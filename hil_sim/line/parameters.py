@@ -170,7 +170,7 @@ def load_parameters(path: Path | None = None) -> LineParameters:
     path = path or REFERENCE_LINE
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ParameterError(f"{path}: cannot be read as TOML: {error}") from error
     feeder_table = _table(table, "feeder", path)
     return LineParameters(

@@ -139,7 +139,7 @@ def _pure_spectrum(axis_nm: FloatArray, bands: list[list[float]]) -> FloatArray:
 def _load(path: Path) -> tuple[ProbeParameters, dict[str, list[list[float]]]]:
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ParameterError(f"{path}: cannot be read as TOML: {error}") from error
     parameters = fill(ProbeParameters, table.get("probe", {}), f"{path}: [probe]")
     bands = table.get("bands", {})

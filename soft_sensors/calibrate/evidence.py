@@ -86,7 +86,7 @@ def read_evidence(folder: Path) -> Evidence:
     digest = hashlib.sha256(content).hexdigest()
     try:
         written = tomllib.loads((folder / HASHES).read_text()).get(CALIBRATION)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AlteredError(f"{folder / HASHES}: not readable ({error}); restore the approved bundle") from error
     if written != digest:
         raise AlteredError(f"{path}: altered since it was written; restore the approved bundle")

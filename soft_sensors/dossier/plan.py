@@ -58,7 +58,7 @@ def read_plan(path: Path) -> Plan:
     content = path.read_bytes()
     try:
         table = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise PlanError(f"{path}: not valid TOML ({error}); start from 'patloop sensor dossier --template'") from error
     _refuse_unknown(table, path)
     return Plan(table, path.name, hashlib.sha256(content).hexdigest())

@@ -84,11 +84,11 @@ def read_plan(path: Path) -> Plan:
     """The plan in a TOML file; VerificationError says which key is wrong."""
     try:
         plan = Plan.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise VerificationError(f"{path}: not valid TOML ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise VerificationError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise VerificationError(f"{path}: not valid TOML ({error})") from error
     if not (plan.axis or plan.linearity or plan.noise):
         raise VerificationError(f"{path}: nothing is tested; add [[axis]], [[linearity]] or [[noise]]")
     for test in plan.axis:
