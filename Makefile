@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check bench faults trials kpi upsets kills models demonstration lock clean
+.PHONY: help setup demo test check bench faults trials kpi upsets kills powercuts models demonstration lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
@@ -16,6 +16,8 @@ help:
 	@echo "             interrupted, it goes on where it was; rm -r out/kpi to begin anew)"
 	@echo "make upsets  1000 random upsets: what is released and what is diverted (about 40 minutes on 2 cores)"
 	@echo "make kills   2000 writers of the record killed at random instants: out/kills.json (five minutes)"
+	@echo "make powercuts  1000 power cuts under the writer, on a disk that loses and tears what was not flushed:"
+	@echo "             out/powercuts.json (two minutes)"
 	@echo "make models  build the shipped soft sensor, the controller bundle and their demonstration registry again"
 	@echo "make demonstration  the registry only, from the bundles as they are (four minutes)"
 
@@ -62,6 +64,9 @@ upsets: setup
 
 kills: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.crash.kills --count 2000 --out out/kills.json
+
+powercuts: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.crash.powercuts --sessions 50 --out out/powercuts.json
 
 models: setup
 	$(BIN)/patloop hil blends --out out/blends --seed 1

@@ -22,6 +22,8 @@ from deploy.crash.cycles import Prepared, prepare
 from deploy.crash.judge import judge
 from deploy.crash.writer import (
     ACKNOWLEDGED,
+    FOLDING,
+    LINE_FILE,
     Task,
     Work,
     forked,
@@ -31,12 +33,11 @@ from deploy.crash.writer import (
     write_requests,
 )
 
-LINE_FILE = Path(__file__).parents[1] / "lines" / "cdc_ref_1.toml"
 KILLS_A_JOURNAL = 20  # then a new one is begun: its first instants are to be hit too
 LIFE_S = 0.12  # the longest life of a writer: from before its start record to tens of cycles
 SERVICE_LIFE_S = 0.8  # the service thinks, too
 SERVICE_EVERY, REQUESTS_EVERY = 10, 3  # how often the service is the victim, how often a second writer appends
-FOLD_EVERY, FOLD_PAGES = 3, 12  # every third journal folds its log every few records, so that this is hit as well
+FOLD_EVERY = 3  # every third journal
 CONTROL_KILLS = 20
 
 
@@ -76,9 +77,9 @@ def _run(
             known, found.journals = {}, found.journals + 1
         path = folder / str(found.journals) / "journal.sqlite"
         now_s = prepared.cycles[-1][0].scan.time_s + 60.0 * (number % KILLS_A_JOURNAL)
-        fold_pages = FOLD_PAGES if found.journals % FOLD_EVERY == 0 else 0
+        pragmas = (FOLDING,) if found.journals % FOLD_EVERY == 0 else ()
         work = victims(number)
-        told = _kill(Task(path, prepared, now_s, fold_pages), work, dice, found)
+        told = _kill(Task(path, prepared, now_s, pragmas), work, dice, found)
         verdict = judge(path, known | told, len(work))
         found.kills += 1
         found.service_kills += run_service in work

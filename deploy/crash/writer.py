@@ -20,6 +20,8 @@ from edge.record.recorder import JournalRecorder
 from edge.service import serve, start_body
 from edge.signals import Acted
 
+LINE_FILE = Path(__file__).parents[1] / "lines" / "cdc_ref_1.toml"
+FOLDING = "wal_autocheckpoint = 12"  # folds the log into the file every few records, so that this is hit as well
 ACKNOWLEDGED = struct.Struct(">q32s")  # number and hash of a record
 FAILED = 70  # exit status of a writer that ended by an error of its own
 
@@ -28,13 +30,13 @@ FAILED = 70  # exit status of a writer that ended by an error of its own
 class Task:
     """What a writer works on: the journal's path, the line's cycles, and the line's time at its start.
 
-    fold_pages: how long SQLite's log gets before it is folded into the file; 0: as the product has it.
+    pragmas: how this writer's SQLite differs from the product's.
     """
 
     path: Path
     prepared: Prepared
     now_s: float
-    fold_pages: int = 0
+    pragmas: tuple[str, ...] = ()
 
 
 Work = Callable[[Task, Callable[[Row], object]], None]
@@ -123,8 +125,8 @@ def _opened(
 ) -> ReportingJournal:
     journal = form.open(task.path, task.prepared.line.config.line.name, now=lambda: task.now_s)
     assert isinstance(journal, form), "open is a class method"
-    if task.fold_pages:
-        journal._connection.execute(f"PRAGMA wal_autocheckpoint = {task.fold_pages}")
+    for pragma in task.pragmas:
+        journal._connection.execute(f"PRAGMA {pragma}")
     journal.report = report
     first = journal.get(1)
     assert first is not None, "open has begun it"
