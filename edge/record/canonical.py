@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 import math
-import zlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -14,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from edge.record.compact import pack_spectrum, unpack_spectrum
 from edge.record.rebuild import from_plain
-from soft_sensors.signals import FloatArray
 
 _FLOAT, _ARRAY, _SHAPE = "~f", "~a", "shape"
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-_ZLIB_LEVEL = 6  # pinned: the blob is hashed, and is to be the same for the same spectrum
 
 
 def encode(obj: object) -> bytes:
@@ -63,19 +61,6 @@ def to_plain(obj: object) -> Any:
     if is_dataclass(obj) and not isinstance(obj, type):
         return {field.name: to_plain(getattr(obj, field.name)) for field in fields(obj)}
     raise TypeError(f"a journal body cannot hold a {type(obj).__name__}")
-
-
-def pack_spectrum(values: FloatArray) -> bytes:
-    """The blob of a cycle record: zlib of the little-endian float64 values."""
-    return zlib.compress(np.ascontiguousarray(values, dtype="<f8").tobytes(), _ZLIB_LEVEL)
-
-
-def unpack_spectrum(blob: bytes) -> FloatArray:
-    """The values [n] in a blob that pack_spectrum made. Raises ValueError when it is not one."""
-    try:
-        return np.frombuffer(zlib.decompress(blob), dtype="<f8").astype(np.float64)
-    except zlib.error as error:
-        raise ValueError(f"not a packed spectrum: {error}") from error
 
 
 def _plain_key(key: object) -> str:

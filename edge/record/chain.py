@@ -15,15 +15,10 @@ from edge.record.canonical import decode
 
 FIRST_PREV_HASH = bytes(32)
 BUSY_TIMEOUT_S = 5.0  # our choice: several processes append, each for milliseconds; longer is a fault
-COLUMNS = "seq, time_s, kind, body, blob, prev_hash, hash"
+FORMAT = 2  # what new journals are written in; format 1 was that of release 0.1
+PAGE_BYTES = 8192  # measured: rows of 1.5 kB and spectra of 0.8 kB leave a tenth of it empty; 4096 a fifth
 
-# WITHOUT ROWID: seq then lies in the record itself, so that every byte of a stored record counts for verify.
-SCHEMA: dict[str, str] = {
-    "records": (
-        "CREATE TABLE records (seq INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NOT NULL,"
-        " body BLOB NOT NULL, blob BLOB, prev_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID"
-    ),
-    "records_kind": "CREATE INDEX records_kind ON records (kind, seq)",
+_TRIGGERS = {
     "records_no_update": (
         "CREATE TRIGGER records_no_update BEFORE UPDATE ON records"
         " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
@@ -38,13 +33,62 @@ SCHEMA: dict[str, str] = {
         " BEGIN SELECT RAISE(ABORT, 'the journal takes the next record only'); END"
     ),
 }
+_BLOBS = {
+    "blobs": "CREATE TABLE blobs (seq INTEGER PRIMARY KEY, blob BLOB NOT NULL) STRICT",
+    "blobs_no_update": _TRIGGERS["records_no_update"].replace("records", "blobs"),
+    "blobs_no_delete": _TRIGGERS["records_no_delete"].replace("records", "blobs"),
+    "blobs_in_order": (
+        "CREATE TRIGGER blobs_in_order BEFORE INSERT ON blobs"
+        " WHEN NEW.seq <> (SELECT max(seq) FROM records) OR EXISTS (SELECT 1 FROM blobs WHERE seq = NEW.seq)"
+        " BEGIN SELECT RAISE(ABORT, 'the journal takes the next record only'); END"
+    ),
+}
+_BY_KIND = {"records_kind": "CREATE INDEX records_kind ON records (kind, seq)"}
+
+# What a journal of each format consists of, name -> statement; verify holds the file to it.
+# Format 2: seek by number through a tree of numbers only; spectra and bundles lie apart from what is read oftener, and
+# can go when they are old while the record that names their hash stays as it is.
+SCHEMAS: dict[int, dict[str, str]] = {
+    1: {
+        "records": (
+            "CREATE TABLE records (seq INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NOT NULL,"
+            " body BLOB NOT NULL, blob BLOB, prev_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID"
+        ),
+        **_BY_KIND,
+        **_TRIGGERS,
+    },
+    2: {
+        "records": (
+            "CREATE TABLE records (seq INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NOT NULL,"
+            " coding INTEGER NOT NULL, body BLOB NOT NULL, blob_hash BLOB, prev_hash BLOB NOT NULL,"
+            " hash BLOB NOT NULL) STRICT"
+        ),
+        **_BY_KIND,
+        **_TRIGGERS,
+        **_BLOBS,
+    },
+}
+# An archive that was cut out of a journal has this table too, with one row: where it was cut.
+CUT = (
+    "CREATE TABLE cut (line TEXT NOT NULL, genesis_hash BLOB NOT NULL, from_seq INTEGER NOT NULL,"
+    " before_hash BLOB NOT NULL, to_seq INTEGER NOT NULL, last_hash BLOB NOT NULL) STRICT"
+)
+# The records as they lie on disk: seq, time_s, kind, coding, stored body, blob, its hash, prev_hash, hash.
+STORED: dict[int, str] = {
+    1: "SELECT seq, time_s, kind, 0, body, blob, NULL, prev_hash, hash FROM records",
+    2: (
+        "SELECT records.seq, time_s, kind, coding, body, blob, blob_hash, prev_hash, hash FROM records"
+        " LEFT JOIN blobs ON blobs.seq = records.seq AND blob_hash IS NOT NULL"
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Row:
     """One record of the journal.
 
-    seq: from 1 without gaps; time_s: seconds since the epoch, UTC; body: canonical JSON; hashes: 32 bytes.
+    seq: from 1, without gaps but for retired records; time_s: seconds since the epoch, UTC; body: canonical JSON;
+    blob: also None when it was retired; hashes: 32 bytes.
     """
 
     seq: int
@@ -71,8 +115,22 @@ class Head:
     hash: bytes
 
 
-def chain_hash(prev_hash: bytes, *, seq: int, time_s: float, kind: str, body: bytes, blob: bytes | None) -> bytes:
-    """SHA-256 over the previous hash and all of a record, lengths included so that parts cannot shift."""
+def chain_hash(
+    prev_hash: bytes, *, seq: int, time_s: float, kind: str, coding: int, body: bytes, blob_hash: bytes | None
+) -> bytes:
+    """The hash of a record of format 2: SHA-256 over the previous hash and all of the record as it is stored.
+
+    The blob counts by its own SHA-256, so that the chain can be followed where an old one was retired.
+    """
+    name = kind.encode()
+    digest = hashlib.sha256(b"patloop record 2\n" + prev_hash)
+    digest.update(struct.pack(">qdqQ", seq, time_s, coding, len(name)) + name + hashlib.sha256(body).digest())
+    digest.update(blob_hash or b"")
+    return digest.digest()
+
+
+def chain_hash_1(prev_hash: bytes, *, seq: int, time_s: float, kind: str, body: bytes, blob: bytes | None) -> bytes:
+    """The hash of a record of format 1: previous hash and all of the record, lengths included."""
     digest = hashlib.sha256(prev_hash)
     name = kind.encode()
     digest.update(struct.pack(">qQ", seq, len(name)) + name + struct.pack(">dQ", time_s, len(body)))
@@ -103,6 +161,14 @@ def read_head(path: Path) -> Head | None:
         return Head(int(noted["seq"]), bytes.fromhex(noted["hash"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a journal head: {text!r:.80}") from error
+
+
+def read_format(connection: sqlite3.Connection) -> int:
+    """The format of an open journal. Raises RecorderError when a newer release wrote it."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0]) or 1  # format 1 did not tell
+    if found not in SCHEMAS:
+        raise RecorderError(f"the journal has format {found}, this release knows up to {FORMAT}: use a newer release")
+    return found
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

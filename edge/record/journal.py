@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -12,21 +13,29 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from edge.errors import ConfigError, RecorderError
 from edge.record.canonical import encode
 from edge.record.chain import (
-    COLUMNS,
     FIRST_PREV_HASH,
-    SCHEMA,
+    FORMAT,
+    PAGE_BYTES,
+    SCHEMAS,
+    STORED,
+    Head,
     Row,
     chain_hash,
+    chain_hash_1,
     connect_reader,
     connect_writer,
     head_path,
+    read_format,
 )
+from edge.record.compact import Packing, unpack
 
 CHUNK = 500  # records fetched at a time: no long read transaction that would keep the WAL from shrinking
+KEPT_DICTIONARIES = 16  # bodies kept unpacked because others are packed with them: a reader in order needs one or two
 
 
 class Journal:
@@ -37,6 +46,9 @@ class Journal:
         self._connection = connection
         self._lock = threading.Lock()
         self._sick = ""
+        self._format: int | None = None  # until the first look: a reader may be there before the journal is begun
+        self._packing = Packing()
+        self._dictionaries: dict[int, bytes] = {}
 
     @classmethod
     def open(cls, path: Path, line_name: str, now: Callable[[], float] = time.time) -> Journal:
@@ -77,23 +89,22 @@ class Journal:
 
     def append(self, kind: str, time_s: float, body: bytes, blob: bytes | None = None) -> Row:
         """Add one record; it is on the disk when this returns it as written. Raises RecorderError."""
-        with self._lock:
-            if self._sick:
-                raise RecorderError(self._sick)
-            try:
-                with self._transaction():
-                    row = self._insert(kind, float(time_s), body, blob)
-            except sqlite3.Error as error:
-                raise self._failure(error) from error
-            self._note_head(row)
-            return row
+        return self._append(kind, time_s, lambda *_: body, blob)
+
+    def append_with(self, kind: str, time_s: float, compose: Callable[[sqlite3.Connection, Head], bytes]) -> Row:
+        """Add one record whose body compose makes within the transaction that adds it.
+
+        compose is handed the connection and the head that the record will follow; what it changes by the connection
+        happens with the record or not at all. Raises RecorderError.
+        """
+        return self._append(kind, time_s, compose, None)
 
     def rows(self, after_seq: int = 0, kind: str | None = None, limit: int | None = None) -> Iterator[Row]:
         """The records after after_seq in order, of one kind or all, at most limit. Raises RecorderError."""
         left = limit
         while left is None or left > 0:
             wanted = CHUNK if left is None else min(CHUNK, left)
-            found = self._select("seq > ?", kind, "ORDER BY seq LIMIT ?", (after_seq, wanted))
+            found = self._select("> ?", kind, "ORDER BY records.seq LIMIT ?", (after_seq, wanted))
             yield from found
             if len(found) < wanted:
                 return
@@ -102,12 +113,12 @@ class Journal:
 
     def last(self, kind: str | None = None) -> Row | None:
         """The newest record, of one kind or of all; None when there is none. Raises RecorderError."""
-        found = self._select("seq > ?", kind, "ORDER BY seq DESC LIMIT 1", (0,))
+        found = self._select("> ?", kind, "ORDER BY records.seq DESC LIMIT 1", (0,))
         return found[0] if found else None
 
     def get(self, seq: int) -> Row | None:
         """The record with this number; None when there is none. Raises RecorderError."""
-        found = self._select("seq = ?", None, "", (seq,))
+        found = self._select("= ?", None, "", (seq,))
         return found[0] if found else None
 
     def close(self) -> None:
@@ -125,6 +136,7 @@ class Journal:
 
     def _prepare(self, line_name: str, now: Callable[[], float]) -> None:
         try:
+            self._connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # heeded where the file is new only
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             with self._transaction():
@@ -142,21 +154,50 @@ class Journal:
     def _begin(self, line_name: str, now: Callable[[], float]) -> Row | None:
         """Make table and genesis record in one transaction; None when they are there already."""
         if self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchone():
+            self._format = read_format(self._connection)
             return None
-        for statement in SCHEMA.values():
+        self._connection.execute(f"PRAGMA user_version={FORMAT}")
+        self._format = FORMAT
+        for statement in SCHEMAS[FORMAT].values():
             self._connection.execute(statement)
-        body = encode({"line": line_name, "software": "patloop", "version": version("patloop")})
-        return self._insert("genesis", float(now()), body, None)
+        told = {"line": line_name, "software": "patloop", "version": version("patloop"), "format": FORMAT}
+        return self._insert(self._head(), "genesis", float(now()), encode(told), None)
 
-    def _insert(self, kind: str, time_s: float, body: bytes, blob: bytes | None) -> Row:
-        execute = self._connection.execute
-        newest = execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
-        seq, prev_hash = (newest[0] + 1, newest[1]) if newest else (1, FIRST_PREV_HASH)
+    def _append(
+        self, kind: str, time_s: float, compose: Callable[[sqlite3.Connection, Head], bytes], blob: bytes | None
+    ) -> Row:
+        with self._lock:
+            if self._sick:
+                raise RecorderError(self._sick)
+            try:
+                with self._transaction():
+                    head = self._head()
+                    row = self._insert(head, kind, float(time_s), compose(self._connection, head), blob)
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
+            self._packing.written()
+            self._note_head(row)
+            return row
+
+    def _head(self) -> Head:
+        newest = self._connection.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
+        return Head(*newest) if newest else Head(0, FIRST_PREV_HASH)
+
+    def _insert(self, head: Head, kind: str, time_s: float, body: bytes, blob: bytes | None) -> Row:
+        seq, prev_hash, execute = head.seq + 1, head.hash, self._connection.execute
         time_s += 0.0  # SQLite knows no -0.0, and the hash is to be of what is stored
-        own = chain_hash(prev_hash, seq=seq, time_s=time_s, kind=kind, body=body, blob=blob)
-        values = (seq, time_s, kind, body, blob, prev_hash, own)
-        execute(f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-        return Row(*values)
+        if self._format == 1:
+            own = chain_hash_1(prev_hash, seq=seq, time_s=time_s, kind=kind, body=body, blob=blob)
+            execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", (seq, time_s, kind, body, blob, prev_hash, own))
+            return Row(seq, time_s, kind, body, blob, prev_hash, own)
+        coding, stored = self._packing.pack(seq, kind, body)
+        blob_hash = None if blob is None else hashlib.sha256(blob).digest()
+        own = chain_hash(prev_hash, seq=seq, time_s=time_s, kind=kind, coding=coding, body=stored, blob_hash=blob_hash)
+        values = (seq, time_s, kind, coding, stored, blob_hash, prev_hash, own)
+        execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        if blob is not None:
+            execute("INSERT INTO blobs VALUES (?, ?)", (seq, blob))
+        return Row(seq, time_s, kind, body, blob, prev_hash, own)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -188,14 +229,35 @@ class Journal:
             raise RecorderError(text) from error
 
     def _select(self, where: str, kind: str | None, tail: str, values: tuple[object, ...]) -> list[Row]:
-        query = f"SELECT {COLUMNS} FROM records WHERE {where}"
         if kind is not None:
-            query, values = f"{query} AND kind = ?", (values[0], kind, *values[1:])
+            where, values = f"{where} AND kind = ?", (values[0], kind, *values[1:])
         try:
             with self._lock:
-                return [Row(*found) for found in self._connection.execute(f"{query} {tail}", values)]
+                form = self._format or read_format(self._connection)
+                query = f"{STORED[form]} WHERE records.seq {where} {tail}"
+                rows = [self._unpacked(found) for found in self._connection.execute(query, values)]
+                self._format = form
+                return rows
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecorderError(f"journal {self.path} cannot be read: {error}") from error
+
+    def _unpacked(self, found: tuple[Any, ...]) -> Row:
+        seq, time_s, kind, coding, stored, blob, _, prev_hash, own = found
+        try:
+            return Row(seq, time_s, kind, unpack(seq, coding, stored, self._dictionary), blob, prev_hash, own)
+        except ValueError as error:
+            raise RecorderError(f"record {seq} is damaged: {error}") from error
+
+    def _dictionary(self, seq: int) -> bytes:
+        """The body of a record that others are packed with. Raises ValueError when it is not there."""
+        if seq not in self._dictionaries:
+            found = self._connection.execute("SELECT coding, body FROM records WHERE seq = ?", (seq,)).fetchone()
+            if found is None or found[0] != seq:
+                raise ValueError(f"record {seq}, which it is packed with, is not there")
+            if len(self._dictionaries) >= KEPT_DICTIONARIES:
+                self._dictionaries.clear()
+            self._dictionaries[seq] = unpack(seq, seq, found[1], self._dictionary)
+        return self._dictionaries[seq]
 
 
 __all__ = ["Journal", "Row"]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import multiprocessing
 import sqlite3
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from journal_hand import LINE, begin_format_1, form_of
 
 from edge.errors import ConfigError, RecorderError
 from edge.record import chain
 from edge.record.canonical import encode
-from edge.record.chain import FIRST_PREV_HASH, chain_hash, head_path, read_head
+from edge.record.chain import FIRST_PREV_HASH, Head, head_path, read_head
+from edge.record.compact import REACH
 from edge.record.journal import Journal
-
-LINE = "CDC-REF-1"
+from edge.record.verify import verify
 
 
 @pytest.fixture
@@ -40,10 +42,7 @@ def test_what_is_appended_is_read_back_in_order_and_chained(path: Path) -> None:
     assert rows == written
     assert [row.seq for row in rows] == [2, 3, 4, 5, 6, 7]
     assert all(later.prev_hash == earlier.hash for earlier, later in pairwise(rows))
-    last = rows[-1]
-    assert last.hash == chain_hash(
-        last.prev_hash, seq=last.seq, time_s=last.time_s, kind=last.kind, body=last.body, blob=last.blob
-    )
+    assert verify(path).ok
 
 
 def test_rows_are_filtered_limited_and_fetched_in_chunks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,13 +103,17 @@ def test_an_archived_journal_is_read_where_nothing_can_be_written(
     [
         "UPDATE records SET body = x'00' WHERE seq = 2",
         "DELETE FROM records WHERE seq = 2",
-        "INSERT OR REPLACE INTO records SELECT seq, 0.0, kind, body, blob, prev_hash, hash FROM records",
-        "INSERT INTO records SELECT 9, time_s, kind, body, blob, prev_hash, hash FROM records WHERE seq = 2",
+        "INSERT OR REPLACE INTO records SELECT seq, 0.0, kind, coding, body, blob_hash, prev_hash, hash FROM records",
+        "INSERT INTO records SELECT 9, time_s, kind, coding, body, blob_hash, prev_hash, hash FROM records LIMIT 1",
+        "UPDATE blobs SET blob = x'00'",
+        "DELETE FROM blobs",
+        "INSERT OR REPLACE INTO blobs VALUES (2, x'00')",
+        "INSERT INTO blobs VALUES (1, x'00')",
     ],
 )
 def test_the_file_itself_refuses_to_be_changed(path: Path, statement: str) -> None:
     with Journal.open(path, LINE) as journal:
-        journal.append("cycle", 1.0, encode({}))
+        journal.append("cycle", 1.0, encode({}), b"seen")
         before = list(journal.rows())
         other = sqlite3.connect(path)
         with pytest.raises(sqlite3.IntegrityError, match="journal"):
@@ -191,3 +194,82 @@ def test_a_head_that_cannot_be_noted_is_told(path: Path) -> None:
         (head_path(path) / "in_the_way").mkdir(parents=True)
         with pytest.raises(RecorderError, match="record 2 is written, but its head"):
             journal.append("cycle", 1.0, encode({}))
+
+
+def test_a_journal_of_the_first_format_goes_on_in_it(path: Path) -> None:
+    path.parent.mkdir()
+    begin_format_1(path)
+    bodies = [encode({"i": i, "text": "the same in all " * 40}) for i in range(4)]
+    with Journal.open(path, LINE) as journal:
+        written = [journal.append("cycle", float(i), body, b"seen") for i, body in enumerate(bodies)]
+        assert list(journal.rows(kind="cycle")) == written
+        assert [row.body for row in written] == bodies
+    assert form_of(path) == 1
+    assert (verify(path).ok, verify(path).n) == (True, 5)
+
+
+def test_a_body_is_packed_with_a_near_one_of_its_kind_and_comes_back(path: Path) -> None:
+    bodies = [encode({"i": i, "text": [f"tag {k} is {k * i}" for k in range(200)]}) for i in range(300)]
+    with Journal.open(path, LINE) as journal:
+        for i, body in enumerate(bodies):
+            journal.append("cycle", float(i), body)
+            journal.append("act", float(i), encode({"i": i}))
+    with Journal.open_reader(path) as reader:
+        assert [row.body for row in reader.rows(kind="cycle")] == bodies
+        found = reader.get(402)
+    assert found is not None
+    assert found.body == bodies[200]
+    with closing(sqlite3.connect(path)) as connection:
+        stored = connection.execute("SELECT seq, coding, length(body) FROM records WHERE kind = 'cycle'").fetchall()
+        acts = connection.execute("SELECT DISTINCT coding FROM records WHERE kind = 'act'").fetchall()
+    assert all(seq - REACH <= coding <= seq for seq, coding, _ in stored)
+    assert sum(size for _, _, size in stored) < sum(map(len, bodies)) / 3
+    assert acts == [(0,)]
+    assert verify(path).ok
+
+
+def test_a_record_that_was_not_written_is_no_dictionary(path: Path) -> None:
+    body = encode({"text": "the same in all " * 40})
+    with Journal.open(path, LINE) as journal:
+        with pytest.raises(RecorderError, match="could not take"):
+            journal.append("cycle", float("nan"), body)
+        journal.append("act", 1.0, encode({}))
+        for time_s in (2.0, 3.0):
+            assert journal.append("cycle", time_s, body).body == body
+        assert [row.body for row in journal.rows(kind="cycle")] == [body] * 2
+    assert verify(path).ok
+
+
+def test_what_is_changed_with_a_record_is_changed_with_it_or_not_at_all(path: Path) -> None:
+    with Journal.open(path, LINE) as journal:
+
+        def fails(connection: sqlite3.Connection, head: Head) -> bytes:
+            connection.execute("DROP TRIGGER blobs_no_delete")
+            raise sqlite3.OperationalError(f"after {head.seq}")
+
+        with pytest.raises(RecorderError, match="after 1"):
+            journal.append_with("retired", 1.0, fails)
+        row = journal.append_with("note", 1.0, lambda _, head: encode({"seq": head.seq, "hash": head.hash.hex()}))
+        assert row.content() == {"seq": 1, "hash": row.prev_hash.hex()}
+    assert verify(path).ok
+
+
+def test_a_journal_of_a_newer_release_is_told(path: Path) -> None:
+    Journal.open(path, LINE).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA user_version=9")
+    for use in (lambda: Journal.open(path, LINE), lambda: list(Journal.open_reader(path).rows())):
+        with pytest.raises(RecorderError, match="format 9"):
+            use()
+    assert "format 9" in verify(path).reason
+
+
+def test_a_reader_may_come_before_the_journal_is_begun(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    with Journal.open_reader(path) as reader:
+        with pytest.raises(RecorderError, match="no such table"):
+            reader.last()
+        with Journal.open(path, LINE) as journal:
+            journal.append("cycle", 1.0, encode({}), b"seen")
+            assert [row.kind for row in reader.rows()] == ["genesis", "cycle"]
