@@ -14,12 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edge.errors import PatloopError
 from edge.record.canonical import to_plain
 from edge.record.chain import Row
 from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
 from edge.record.inputs import FROM, JOURNAL, TO, InputError, progress, reading
 from edge.record.journal import Journal
+from edge.record.replay_commands import replay
 from edge.record.report_commands import genealogy, performance
 from edge.record.shadow import write_shadow
 from edge.record.verify import verify as verify_journal
@@ -153,30 +153,6 @@ journal.add_command(genealogy)
 journal.add_command(performance)
 
 
-@click.command()
-@JOURNAL
-@FROM
-@TO
-def replay(journal: Path, from_s: float | None, to_s: float | None) -> None:
-    """Compute every decision again and compare bit for bit (exit 1: not identical).
-
-    \b
-    Example:
-      patloop replay out/demo/journal.sqlite
-    """
-    from edge.record.replay import replay_journal
-
-    try:
-        with progress("computing again") as report:
-            found = replay_journal(journal, from_s, to_s, report)
-    except PatloopError as error:
-        raise InputError(str(error)) from error
-    if not found.identical:
-        click.echo(f"NOT IDENTICAL: {found.first_difference} ({found.n_cycles} cycles computed)")
-        sys.exit(1)
-    click.echo(f"identical: {found.n_cycles} cycles computed again, every one bit for bit")
-
-
 def _counted(
     record: Journal, from_s: float | None, to_s: float | None, last: int, report: Callable[[int, int], None]
 ) -> Iterator[Row]:
@@ -221,3 +197,6 @@ def _line(row: Row) -> str:
         words.append(f"API {api:.3f}+-{1.645 * sigma:.3f} %")
     words.append(f"estimate {cells.get('estimate.value')} {cells.get('estimate.quality')}")
     return " ".join([*words, str(cells.get("decision.reason") or ""), str(cells["alarms"])]).strip()
+
+
+__all__ = ["journal", "replay"]

@@ -1,127 +1,200 @@
-"""journal -> the same decisions again: every recorded sample is thought through once more and compared bit for bit."""
+"""journal -> the same decisions again: every recorded sample is thought through once more and compared bit for bit.
+
+Twice where it differs: once on its own, as the running version would have gone on, and once with each stage given what
+was recorded of the stages before it, which tells where a difference comes from.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edge.config import LineConfig
 from edge.cycle import Loop, begin, think
-from edge.errors import ConfigError, PatloopError
-from edge.line import Line, compose_ungoverned
-from edge.record.canonical import decode, encode, from_plain
+from edge.errors import PatloopError
+from edge.line import Line
+from edge.record.canonical import encode
+from edge.record.compare import STAGES, StageReport, Tally, tallies
+from edge.record.given import Given
 from edge.record.journal import Journal, Row
-from edge.record.recorder import SampleReader, unpack_folder
-from edge.signals import Licence
+from edge.record.recompose import Remarks, add_sensor, recompose
+from edge.record.recorder import SampleReader
+from edge.signals import Licence, Sample, Thought
 from edge.watching import carried
-from soft_sensors.bundle import load_bundle
-from soft_sensors.errors import SensorError
+
+Progress = Callable[[int, int], None]
+WATCHED = ("estimate",)  # what can be computed again without a controller bundle
+NO_LICENCE = "licence (the recorded soft sensor is taken as released, for that version asked for no release)"
 
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """Whether every recomputed thought equals the recorded one, how many were computed, and the first that differs."""
+    """What became of every recorded decision.
+
+    identical: every one is the same bit for bit, with nothing put in the place of anything recorded. stages: with the
+    running version going on from its own results; own: each stage given what was recorded before it, empty when
+    nothing differs. head: number and hash of the newest record. software: what wrote the record, by its starts.
+    """
 
     identical: bool
     n_cycles: int
     first_difference: str | None
+    stages: tuple[StageReport, ...] = ()
+    own: tuple[StageReport, ...] = ()
+    remarks: Remarks = field(default_factory=Remarks)
+    software: tuple[str, ...] = ()
+    line_name: str = ""
+    head: tuple[int, str] = (0, "")
+    span_s: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def written_differs(self) -> int | None:
+        """In how many cycles other values would have gone to the line; None when that could not be computed."""
+        return next((s.differing for s in self.stages if s.stage == "written"), None)
+
+
+@dataclass(frozen=True)
+class Again:
+    """One cycle thought again: its record, the recorded thought as plain values, and the thought now."""
+
+    row: Row
+    before: dict[str, Any]
+    after: Thought
 
 
 def replay_journal(
-    path: Path, from_s: float | None, to_s: float | None, progress: Callable[[int, int], None],
-    around: Callable[[Line], Line] = lambda line: line,
+    path: Path, from_s: float | None, to_s: float | None, progress: Progress,
+    around: Callable[[Line], Line] = lambda line: line, instead: Path | None = None,
 ) -> ReplayReport:  # fmt: skip
     """Think every cycle again from its start record on; cycles between from_s and to_s are compared.
 
-    The bundles come from the journal itself; around: what is put round the line, to look on. Raises PatloopError when
-    the journal does not hold what is needed.
+    The bundles come from the journal itself; around: what is put round the line, to look on; instead: a line file or
+    controller bundle to decide with in place of the recorded one. Raises PatloopError when the journal does not hold
+    what is needed.
     """
-    compared = 0
     with Journal.open_reader(path) as journal, tempfile.TemporaryDirectory() as scratch:
-        newest = journal.last()
+        walk = Walk(journal, Path(scratch), instead, progress)
+        counts, n_cycles, times = tallies(), 0, (0.0, 0.0)
+        for again in walk.thoughts(from_s, to_s, around):
+            n_cycles += 1
+            times = (times[0] or again.row.time_s, again.row.time_s)
+            if _same(again):
+                _agreed(counts)
+            else:
+                _count(counts, again)
+        stages = _reports(counts, walk.remarks)
+        differs = any(stage.differing for stage in stages)
+        own = _isolated(walk, from_s, to_s) if differs and walk.remarks.controlled else ()
+        newest, remarks = journal.last(), walk.remarks
+        not_as_recorded = (*remarks.refused, *remarks.substitutes, *remarks.inputs)
+        first = _first(stages) if differs else next(iter(not_as_recorded), None)
+        return ReplayReport(
+            identical=first is None, n_cycles=n_cycles, first_difference=first, stages=stages, own=own,
+            remarks=remarks, software=tuple(walk.software), line_name=walk.line_name,
+            head=(0, "") if newest is None else (newest.seq, newest.hash.hex()), span_s=times,
+        )  # fmt: skip
+
+
+class Walk:
+    """One journal, walked through from record to record as the service went; may be walked more than once."""
+
+    def __init__(self, journal: Journal, scratch: Path, instead: Path | None, progress: Progress) -> None:
+        self.remarks = Remarks()
+        self.software: dict[str, None] = {}
+        self.line_name = ""
+        self._journal, self._scratch, self._instead, self._progress = journal, scratch, instead, progress
+        self._lines: dict[int, Line] = {}
+
+    def thoughts(
+        self, from_s: float | None, to_s: float | None, around: Callable[[Line], Line], given: Given | None = None
+    ) -> Iterator[Again]:
+        """Every cycle thought again; given: hands each stage what was recorded of the stages before it."""
+        newest = self._journal.last()
         total = newest.seq if newest else 0
         line: Line | None = None
         loop: Loop | None = None
-        reader: SampleReader | None = None
-        newest_known: tuple[Licence | None, float] = (None, 1.0)
-        for row in journal.rows():
+        reader = SampleReader()
+        known: tuple[Licence | None, float] = (None, 1.0)
+        for row in self._journal.rows():
             if to_s is not None and row.time_s > to_s and row.kind == "cycle":
-                break
+                return
             if row.kind == "start":
-                line = around(_line_of(journal, row, Path(scratch) / str(row.seq)))
-                loop, reader = begin(line, carried(line.config, *newest_known)), SampleReader()
+                line = around(self._line(row))
+                loop, reader = begin(line, carried(line.config, *known)), SampleReader()
             if row.kind == "artefact" and line is not None:
-                _add_sensor(line, row, Path(scratch) / str(row.seq))
+                add_sensor(line, row, self._scratch / str(row.seq))
             if row.kind != "cycle":
                 continue
-            if line is None or loop is None or reader is None:
+            if line is None or loop is None:
                 raise PatloopError(f"record {row.seq}: a cycle without a start before it")
-            body = decode(row.body)
-            newest_known = _known(body)
-            thought, loop = think(line, loop, reader.sample(body["sample"], row.blob))
-            progress(row.seq, total)
-            if from_s is not None and row.time_s < from_s:
-                continue
-            compared += 1
-            again, before = decode(encode(thought)), body["thought"]
-            if encode(again) != encode(before):
-                where = next(iter(_differences("thought", before, again)), "thought")
-                return ReplayReport(identical=False, n_cycles=compared, first_difference=f"record {row.seq}: {where}")
-    return ReplayReport(identical=True, n_cycles=compared, first_difference=None)
+            body = row.content()
+            sample, before = self._sample(line, reader, row, body), body["thought"]
+            known = sample.licence, float(before.get("interval_factor", 1.0))
+            if given is None:
+                thought, loop = think(line, loop, sample)
+            else:
+                thought, loop = given.think(line, loop, sample, before)
+            self._progress(row.seq, total)
+            if from_s is None or row.time_s >= from_s:
+                yield Again(row, before, thought)
+
+    def _line(self, start: Row) -> Line:
+        body = start.content()
+        self.software[str(body.get("software", "unknown"))] = None
+        if start.seq not in self._lines:
+            line, remarks = recompose(self._journal, start, self._scratch / str(start.seq), self._instead)
+            self._lines[start.seq] = line
+            self.remarks = remarks.joined(self.remarks) if self.line_name else remarks
+            self.line_name = line.config.line.name
+        return self._lines[start.seq]
+
+    def _sample(self, line: Line, reader: SampleReader, row: Row, body: dict[str, Any]) -> Sample:
+        """The recorded sample; what the release that wrote it did not ask for is stood in for, with a remark."""
+        try:
+            sample = reader.sample(body["sample"], row.blob)
+        except (ValueError, KeyError, TypeError) as error:
+            raise PatloopError(f"record {row.seq}: its sample cannot be read by this version ({error})") from error
+        if "licence" in body["sample"]:
+            return sample
+        self.remarks = self.remarks.joined(Remarks(inputs=(NO_LICENCE,)))
+        return replace(sample, licence=Licence(line.sensor.bundle_hash, "effective", float("inf")))
 
 
-def _line_of(journal: Journal, start: Row, scratch: Path) -> Line:
-    """The line as it was composed at a start; the licences are those that the samples carry."""
-    body = decode(start.body)
-    artefacts = {decode(r.body)["hash"]: r for r in journal.rows(kind="artefact") if r.seq < start.seq}
-    config: LineConfig = LineConfig.model_validate(body["config"])
-    for name in ("sensor", "controller"):
-        digest = body.get(f"{name}_hash")
-        if digest is not None and digest not in artefacts:
-            raise ConfigError(f"record {start.seq}: the journal does not hold the {name} bundle {digest[:12]}")
-    if config.controller is not None and body.get("controller_hash") is not None:
-        folder = scratch / "controller"
-        unpack_folder(artefacts[body["controller_hash"]].blob or b"", folder)
-        config = config.model_copy(update={"controller": config.controller.with_bundle(folder)})
-    folder = scratch / "sensor"
-    unpack_folder(artefacts[body["sensor_hash"]].blob or b"", folder)
-    line = compose_ungoverned(config, body["config_hash"], folder)
-    for row in artefacts.values():
-        _add_sensor(line, row, scratch / str(row.seq))
-    return line
+def _isolated(walk: Walk, from_s: float | None, to_s: float | None) -> tuple[StageReport, ...]:
+    given, counts = Given(), tallies()
+    for again in walk.thoughts(from_s, to_s, given.around, given):
+        if _same(again):
+            _agreed(counts)
+        else:
+            _count(counts, again)
+    return _reports(counts, walk.remarks)
 
 
-def _known(body: dict[str, Any]) -> tuple[Licence | None, float]:
-    """Licence and interval factor of a cycle, which the next start goes on from."""
-    told = body["sample"].get("licence")
-    licence = None if told is None else from_plain(Licence, told)
-    return licence, float(body["thought"].get("interval_factor", 1.0))
+def _same(again: Again) -> bool:
+    return encode(again.after) == encode(again.before)
 
 
-def _add_sensor(line: Line, row: Row, scratch: Path) -> None:
-    """A soft sensor of the record among those that the licences may name."""
-    told = decode(row.body)
-    if not told["name"].startswith("sensor") or told["hash"] in line.sensors:
-        return
-    unpack_folder(row.blob or b"", scratch)
-    try:
-        line.sensors[told["hash"]] = load_bundle(scratch)
-    except SensorError as error:
-        raise ConfigError(f"record {row.seq}: {error}") from error
+def _agreed(counts: dict[str, Tally]) -> None:
+    for tally in counts.values():
+        tally.compared += 1
 
 
-def _differences(where: str, before: Any, after: Any) -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in sorted(set(before) | set(after)):
-            yield from _differences(f"{where}.{key}", before.get(key), after.get(key))
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for i, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from _differences(f"{where}[{i}]", old, new)
-    elif encode(before) != encode(after):
-        yield f"{where}: recorded {before!r}, now {after!r}"
+def _count(counts: dict[str, Tally], again: Again) -> None:
+    for tally in counts.values():
+        tally.add(again.row.seq, again.row.time_s, again.before, again.after)
 
 
-__all__ = ["ReplayReport", "replay_journal"]
+def _reports(counts: dict[str, Tally], remarks: Remarks) -> tuple[StageReport, ...]:
+    return tuple(counts[name].report() for name in STAGES if remarks.controlled or name in WATCHED)
+
+
+def _first(stages: tuple[StageReport, ...]) -> str:
+    """The first difference in words: of the earliest cycle that differs, in its earliest stage."""
+    stage = min((s for s in stages if s.first_seq is not None), key=lambda s: s.first_seq or 0)
+    change = next(f for f in stage.fields if f.first_seq == stage.first_seq)
+    return f"record {change.first_seq}: {change.path}: recorded {change.first_before}, now {change.first_after}"
+
+
+__all__ = ["Again", "ReplayReport", "Walk", "replay_journal"]
