@@ -26,6 +26,7 @@ from edge.context import ContextTable
 from edge.errors import ConfigError
 from edge.lab.settings import LabTable
 from edge.publish.settings import OpcUaServerTable
+from edge.record.settings import RecordTable
 from soft_sensors.watch.coverage import SCALE_HIGH, SCALE_LOW
 
 
@@ -171,6 +172,7 @@ class LineConfig(Table):
     freshness: FreshnessTable = FreshnessTable()
     diversion: DiversionTable | None = None
     track: TrackSettings = TrackSettings()
+    record: RecordTable | None = None
     recipe: Recipe | None = None
     mv: tuple[ManipulatedVariable, ...] = ()
     plant: Plant | None = None
@@ -251,6 +253,8 @@ def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
     changes["analyser"] = config.analyser.model_copy(update=found)
     if config.lab is not None and config.lab.folder is not None:
         changes["lab"] = config.lab.model_copy(update={"folder": (folder / config.lab.folder).resolve()})
+    if config.record is not None:
+        changes["record"] = config.record.model_copy(update={"archive": (folder / config.record.archive).resolve()})
     if config.controller is not None:
         held = {"bundle": config.controller.bundle, "registry": config.controller.registry}
         lie = {name: (folder / path).resolve() for name, path in held.items() if path is not None}
