@@ -17,7 +17,8 @@ from asyncua import ua
 from edge.config import LineConfig
 from edge.publish.opcua_server_content import Entry, Told, fresh, judged
 from edge.publish.opcua_server_look import View
-from edge.publish.opcua_server_tree import GOOD, NOTHING, TEXT, WAITING, Shape
+from edge.publish.opcua_server_tree import GOOD, NOTHING, TEXT, WAITING, Shape, unit_information
+from edge.units import UnitError
 
 PROCESS_VARIABLE, MODEL, OUTPUT, ALARM_STATE = 2008, 2009, 2010, 3009
 HAS_DATA_SOURCE, HAS_INPUT, HAS_OUTPUT = 4001, 4002, 4003
@@ -84,6 +85,7 @@ def model(root: str, config: LineConfig) -> Model:
         Entry(f"{at}/Spectrum/AxisUnit", TEXT, lambda v: _spectrum(v, lambda s: s.axis_unit)),
         Entry(f"{at}/Spectrum/Counter", Shape(ua.VariantType.UInt32), lambda v: _spectrum(v, lambda s: s.counter)),
         *_output(out, HAS_OUTPUT, "value", lambda v: _value_limits(v, config)),
+        *_measured(out),
         Entry(f"{out}/Outcome", TEXT, lambda v: fresh(v, _estimate(v).get("outcome"))),
     ]
     for leaf, key in (("T2", "t2"), ("Q", "q")):
@@ -102,9 +104,9 @@ def sensor_name(config: LineConfig) -> str:
 
 def _about(at: str) -> Iterable[Entry]:
     """The properties of the model: those of ADI, and what tells which version may do what until when."""
-    words = Shape(ua.VariantType.LocalizedText, prop=True, adi_name=True)
-    main = Shape(ua.VariantType.Int32, prop=True, adi_name=True)
-    made = Shape(ua.VariantType.DateTime, prop=True, adi_name=True)
+    words = Shape(ua.VariantType.LocalizedText, prop=True, space="adi")
+    main = Shape(ua.VariantType.Int32, prop=True, space="adi")
+    made = Shape(ua.VariantType.DateTime, prop=True, space="adi")
     ours = replace(TEXT, prop=True)
     licence: Callable[[View], Mapping[str, Any]] = lambda v: v.live.sample.get("licence") or {}  # noqa: E731
     return (
@@ -115,7 +117,7 @@ def _about(at: str) -> Iterable[Entry]:
         Entry(f"{at}/MainDataIndex", main, lambda _: (0, GOOD, math.nan)),
         Entry(f"{at}/BundleHash", ours, lambda v: _card(v, v.bundle_hash)),
         Entry(f"{at}/State", ours, lambda v: fresh(v, licence(v).get("state"))),
-        Entry(f"{at}/ValidUntil", replace(made, adi_name=False), lambda v: fresh(v, licence(v).get("valid_until_s"))),
+        Entry(f"{at}/ValidUntil", replace(made, space="ours"), lambda v: fresh(v, licence(v).get("valid_until_s"))),
     )
 
 
@@ -133,15 +135,37 @@ def description(card: Mapping[str, Any]) -> str:
 
 def _output(at: str, reference: int | None, key: str, limits: Callable[[View], Limits]) -> list[Entry]:
     """An MVAOutputParameterType with its value, limits and state."""
-    prop = Shape(ua.VariantType.ExtensionObject, prop=True, adi_name=True, data_type=ua.NodeId(ua.ObjectIds.Range))
-    state = Shape(ua.VariantType.Int32, prop=True, adi_name=True)
-    told = Shape(ua.VariantType.String, prop=True, adi_name=True)
+    prop = Shape(ua.VariantType.ExtensionObject, prop=True, space="adi", data_type=ua.NodeId(ua.ObjectIds.Range))
+    state = Shape(ua.VariantType.Int32, prop=True, space="adi")
+    told = Shape(ua.VariantType.String, prop=True, space="adi")
     return [
         Entry(at, Shape(ua.VariantType.Double, type_id=OUTPUT, reference=reference), _number(key)),
         Entry(f"{at}/WarningLimits", prop, lambda v: _range(v, limits(v).warning_low, limits(v).warning_high)),
         Entry(f"{at}/AlarmLimits", prop, lambda v: _range(v, limits(v).alarm_low, limits(v).alarm_high)),
         Entry(f"{at}/AlarmState", state, lambda v: _state(v, key, limits(v))),
         Entry(f"{at}/VendorSpecificError", told, lambda v: fresh(v, _estimate(v).get("reason"))),
+    ]
+
+
+def _measured(at: str) -> list[Entry]:
+    """Unit and range of the prediction, as on the card: three times the range that it was calibrated in."""
+    prop = Shape(ua.VariantType.ExtensionObject, prop=True, space="ua")
+
+    def span(view: View) -> Told:
+        low, high = view.card.get("reference_low"), view.card.get("reference_high")
+        if low is None or high is None:
+            return _card(view, None)
+        return _range(view, 2 * float(low) - float(high), 2 * float(high) - float(low))
+
+    def unit(view: View) -> Told:
+        try:
+            return _card(view, unit_information(str(view.card.get("unit", "1"))))
+        except UnitError:  # a unit of the site's own: the description still says it
+            return _card(view, None)
+
+    return [
+        Entry(f"{at}/EURange", replace(prop, data_type=ua.NodeId(ua.ObjectIds.Range)), span),
+        Entry(f"{at}/EngineeringUnits", replace(prop, data_type=ua.NodeId(ua.ObjectIds.EUInformation)), unit),
     ]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -103,7 +105,10 @@ class PublishServer:
     async def start(self) -> None:
         """Build the address space, show the record as it is, and begin to answer. Raises ConfigError."""
         server = self._server
-        await server.init()
+        with _nothing_collected():
+            await server.init()
+            await self._tree.begin()
+            await self._build()
         server.set_endpoint(f"opc.tcp://{self._table.host}:{self._table.port}")
         await server.set_application_uri(APPLICATION_URI)
         server.set_server_name("patloop")
@@ -117,7 +122,7 @@ class PublishServer:
         server.limits.max_chunk_count = LONGEST_MESSAGE // LONGEST_BUFFER + 1
         await server.load_certificate(self.certificate)
         await server.load_private_key(self._place.pki / f"{STEM}_key.pem")
-        await self._build()
+        self._asks.begin()
         self.house.judge = self._asks
         await self.look()
         server.socket_address = (self._table.host, self._table.port)
@@ -164,7 +169,6 @@ class PublishServer:
         await self._send_away()
 
     async def _build(self) -> None:
-        await self._tree.begin()
         chemometric: Model = model(self._root, self._config)
         self._entries = (*entries(self._root, self._config), *chemometric.entries)
         folders = {TOP: ""}
@@ -199,6 +203,17 @@ class PublishServer:
             if account is None or account.disabled or not self._trusted.holds(guest.certificate):
                 guest.user = User(role=UserRole.Anonymous)
                 await guest.close_session()
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """No search for garbage while an address space is built that stays for good: it would take a third of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 __all__ = ["APPLICATION_URI", "Place", "PublishServer", "View"]

@@ -59,10 +59,16 @@ class Asks:
 
     def __init__(self, journal: Journal, accounts: Accounts, tree: Tree, root: str, look: Callable[[], View]) -> None:
         self._journal, self._accounts, self._look = journal, accounts, look
-        self._verbs = {tree.id_of(verb.path): (verb, tree.id_of(verb.path.rpartition("/")[0])) for verb in verbs(root)}
+        self._tree, self._root = tree, root
+        self._verbs: dict[Any, tuple[Verb, Any]] = {}
         self._brake = Brake(MOST_A_MINUTE, 60.0)
         self.event_ids: dict[Any, tuple[str, bytes]] = {}
         """The standing alarms as conditions: condition id -> name, and the id of its newest event."""
+
+    def begin(self) -> None:
+        """Learn the ids of methods and their objects, once the tree is built."""
+        of = self._tree.id_of
+        self._verbs = {of(verb.path): (verb, of(verb.path.rpartition("/")[0])) for verb in verbs(self._root)}
 
     async def answer(self, name: str, asked: Any) -> Any:
         """The result of one call; never raises for what a client sends."""

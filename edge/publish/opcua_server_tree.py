@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from asyncua import Server, ua
 from asyncua.common.xmlimporter import XmlImporter
+
+from edge.units import UNECE_NAMESPACE, engineering_unit
 
 NAMESPACE = "urn:patloop:opcua"
 ADI = "http://opcfoundation.org/UA/ADI/"
@@ -21,9 +23,10 @@ NOTHING, WAITING, OLD = "BadNoData", "BadWaitingForInitialData", "UncertainLastU
 
 @dataclass(frozen=True)
 class Shape:
-    """What a variable is: its type, unit and range; kind: of OPC UA; array: one-dimensional; parent: how it hangs on.
+    """What a variable is: its type, unit and range; kind: of OPC UA; array: one-dimensional.
 
-    type_id: variable type in the ADI namespace; reference: reference type in it; None: the plain ones of OPC UA.
+    type_id: variable type in the ADI namespace; reference: reference type in it; None: the plain ones of OPC UA;
+    space: the namespace of its browse name.
     """
 
     kind: Any
@@ -34,7 +37,7 @@ class Shape:
     type_id: int | None = None
     reference: int | None = None
     prop: bool = False
-    adi_name: bool = False
+    space: Literal["ours", "adi", "ua"] = "ours"
     data_type: Any = None
 
 
@@ -80,13 +83,14 @@ class Tree:
     async def variable(self, path: str, shape: Shape, parent: str | None = None) -> None:
         """A variable below its parent (the path up to its last slash), without a value until one is shown."""
         above = self.id_of(path.rpartition("/")[0] if parent is None else parent)
-        name = ua.QualifiedName(_leaf(path), self._adi if shape.adi_name else self._index)
+        spaces = {"ours": self._index, "adi": self._adi, "ua": 0}
+        name = ua.QualifiedName(_leaf(path), spaces[shape.space])
         await self._add(above, self.id_of(path), name, shape)
         self._kinds[path] = shape
         if not math.isnan(shape.low):
             await self._fixed(path, "EURange", ua.Range(shape.low, shape.high))
         if shape.unit:
-            await self._fixed(path, "EngineeringUnits", ua.EUInformation(DisplayName=ua.LocalizedText(shape.unit)))
+            await self._fixed(path, "EngineeringUnits", unit_information(shape.unit))
         await self.show(path, None, WAITING)
 
     async def method(self, path: str, arguments: Sequence[tuple[str, Any, str]], result: str) -> None:
@@ -155,6 +159,12 @@ class Tree:
         )
         for result in await self._server.iserver.isession.add_nodes([item]):
             result.StatusCode.check()
+
+
+def unit_information(unit: str) -> Any:
+    """OPC UA's description of a unit, with its UNECE code where there is one. Raises UnitError."""
+    number, shown, words = engineering_unit(unit)
+    return ua.EUInformation(UNECE_NAMESPACE, number, ua.LocalizedText(shown), ua.LocalizedText(words))
 
 
 def _leaf(path: str) -> str:

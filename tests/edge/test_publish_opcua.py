@@ -1,0 +1,342 @@
+"""The box's own OPC UA server over a real connection: what it shows, and what people may ask through it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from asyncua import ua
+
+from edge.people import passwords
+from edge.publish.models import AlarmState, Limits
+from edge.signals import Alarm
+from soft_sensors.signals import Quality
+
+_spec = importlib.util.spec_from_file_location("opcua_hand", Path(__file__).with_name("opcua_hand.py"))
+assert _spec is not None
+assert _spec.loader is not None
+hand = importlib.util.module_from_spec(_spec)
+sys.modules["opcua_hand"] = hand
+_spec.loader.exec_module(hand)
+call, count, site, text, values = hand.call, hand.count, hand.site, hand.text, hand.values
+
+ADI = "http://opcfoundation.org/UA/ADI/"
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing at its cheapest: these tests are about the server."""
+    monkeypatch.setattr(passwords, "PasswordHasher", lambda: PasswordHasher(1, 8, 1))
+
+
+def good(value: ua.DataValue) -> Any:
+    assert value.StatusCode.is_good(), value
+    return value.Value.Value
+
+
+def test_state_recommendation_and_record_are_shown_and_grow_old(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path) as here:
+            shift = here.shift
+            shift.loss_pct = 3.0
+            await here.cycle()
+            client = await here.client("quinn")
+            await here.server.look()
+            paths = (
+                "State/Mode", "State/ModesAllowed", "State/Holding", "State/Reasons", "State/Stale", "State/Link",
+                "Recommendation/FeederApi/Current", "Recommendation/FeederApi/Recommended",
+                "Recommendation/FeederApi/Written", "Recommendation/Reason", "Record/HeadSeq", "Record/HeadHash",
+            )  # fmt: skip
+            seen = await values(client, *paths)
+            assert good(seen["State/Mode"]) == "advise"
+            assert good(seen["State/ModesAllowed"]) == ["monitor", "advise", "closed"]
+            assert good(seen["State/Holding"]) is False
+            assert good(seen["State/Reasons"]) == []
+            assert good(seen["State/Stale"]) is False
+            assert good(seen["State/Link"]) == "online"
+            assert good(seen["Recommendation/FeederApi/Current"]) == 2.0
+            assert good(seen["Recommendation/FeederApi/Recommended"]) == pytest.approx(2.0 / 0.97)
+            assert seen["Recommendation/FeederApi/Written"].StatusCode.name == "BadNoData", "advice writes nothing"
+            assert "FeederApi" in good(seen["Recommendation/Reason"])
+            newest = shift.journal.last()
+            assert good(seen["Record/HeadSeq"]) == newest.seq
+            assert good(seen["Record/HeadHash"]) == newest.hash.hex()
+            shown = seen["Recommendation/FeederApi/Current"].SourceTimestamp.timestamp()
+            assert shown == pytest.approx(shift.time_s, abs=1e-3), "the reading's own time"
+            node = client.get_node(ua.NodeId(f"{hand.LINE}/Recommendation/FeederApi/Current", await _index(client)))
+            unit = await (await node.get_child("0:EngineeringUnits")).read_value()
+            assert (unit.DisplayName.Text, unit.UnitId) == ("kg/h", int.from_bytes(b"E93"))
+            limits = await (await node.get_child("0:EURange")).read_value()
+            assert (limits.Low, limits.High) == (0.5, 4.5)
+            shift.recorder.stop(shift.time_s, "stopped")
+            await here.server.look()
+            old = await values(client, "State/Stale", "State/Mode", "Recommendation/MayAnswer", "Record/HeadSeq")
+            assert good(old["State/Stale"]) is True
+            assert old["State/Mode"].StatusCode.name == "UncertainLastUsableValue"
+            assert old["Recommendation/MayAnswer"].Value.Value is False
+            assert good(old["Record/HeadSeq"]) == newest.seq + 1
+
+    asyncio.run(story())
+
+
+def test_in_monitor_there_is_nothing_to_act_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path, cycles=0) as here:
+            client = await here.client("quinn")
+            before = await values(client, "State/Mode", "Recommendation/FeederApi/Recommended")
+            assert {v.StatusCode.name for v in before.values()} == {"BadWaitingForInitialData"}
+            here.shift.mode = "monitor"
+            await here.cycle()
+            seen = await values(client, "State/Mode", "Recommendation/FeederApi/Recommended", "Recommendation/Reason")
+            assert good(seen.pop("State/Mode")) == "monitor"
+            assert {v.StatusCode.name for v in seen.values()} == {"BadNoData"}
+
+    asyncio.run(story())
+
+
+def test_the_soft_sensor_is_a_chemometric_model_of_adi(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path, cycles=0) as here:
+            here.shift.start_hash = "ab" * 32
+            await _licensed_cycle(here)
+            client = await here.client("quinn")
+            adi, index = await client.get_namespace_index(ADI), await _index(client)
+            model = client.get_node(ua.NodeId(hand.SENSOR, index))
+            assert await model.read_type_definition() == ua.NodeId(2009, adi), "MVAModelType"
+            assert (await model.read_value()) == bytes.fromhex("ab" * 32)
+            name = await (await model.get_child(f"{adi}:Name")).read_value()
+            assert name.Text == "cdc_api_nir"
+            words = (await (await model.get_child(f"{adi}:ModelDescription")).read_value()).Text
+            assert "125 channels from 908.1 to 1676.2 nm" in words
+            assert "240 samples" in words
+            assert (await (await model.get_child(f"{adi}:MainDataIndex")).read_value()) == 0
+            outputs = await model.get_referenced_nodes(ua.NodeId(4003, adi))
+            assert [n.nodeid.Identifier for n in outputs] == [f"{hand.SENSOR}/Prediction"]
+            assert await outputs[0].read_type_definition() == ua.NodeId(2010, adi), "MVAOutputParameterType"
+            inputs = await model.get_referenced_nodes(ua.NodeId(4002, adi))
+            spectrum = await inputs[0].read_value()
+            assert spectrum == pytest.approx([0.908 + i * 0.768 / 124 for i in range(125)], rel=1e-3)
+            assert len(await (await inputs[0].get_child(f"{index}:Axis")).read_value()) == 125
+            variable = client.get_node(ua.NodeId(f"{hand.LINE}/ProcessVariables/cdc_api_nir", index))
+            assert await variable.read_type_definition() == ua.NodeId(2008, adi), "ProcessVariableType"
+            source = await variable.get_referenced_nodes(ua.NodeId(4001, adi))
+            assert [n.nodeid for n in source] == [outputs[0].nodeid], "HasDataSource"
+            alarm = await (await outputs[0].get_child(f"{adi}:AlarmLimits")).read_value()
+            assert (alarm.Low, alarm.High) == pytest.approx((9.5, 10.5))
+            unit = await (await outputs[0].get_child("0:EngineeringUnits")).read_value()
+            assert unit.DisplayName.Text == "% w/w"
+            t2 = await outputs[0].get_child(f"{index}:T2")
+            assert await t2.read_value() == 3.0
+            warning = await (await t2.get_child(f"{adi}:WarningLimits")).read_value()
+            assert (warning.Low, warning.High) == (0.0, 20.0)
+            state = await outputs[0].get_child(f"{adi}:AlarmState")
+            assert await state.read_value() == AlarmState.NORMAL
+            here.shift.loss_pct = 8.0
+            await here.cycle()
+            assert await state.read_value() == AlarmState.ALARM_LOW
+            here.shift.quality = Quality.BAD
+            await here.cycle()
+            prediction = await outputs[0].read_data_value(raise_on_bad_status=False)
+            assert prediction.StatusCode.is_bad()
+            assert prediction.Value.Value is None, "a bad estimate has no number to act on"
+            assert await state.read_value() == AlarmState.ALARM
+            why = await (await outputs[0].get_child(f"{adi}:VendorSpecificError")).read_value()
+            assert why == "no new spectrum for 15 s"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("value", "quality", "state"),
+    [
+        (10.0, "good", AlarmState.NORMAL),
+        (10.0, "uncertain", AlarmState.WARNING),
+        (10.4, "uncertain", AlarmState.WARNING_HIGH),
+        (9.6, "good", AlarmState.WARNING_LOW),
+        (9.4, "good", AlarmState.ALARM_LOW),
+        (10.6, "good", AlarmState.ALARM_HIGH),
+        (10.0, "bad", AlarmState.ALARM),
+        (math.nan, "good", AlarmState.ALARM),
+    ],
+)
+def test_alarm_states_of_a_parameter(value: float, quality: str, state: AlarmState) -> None:
+    assert Limits(9.7, 10.3, 9.5, 10.5).state(value, quality) is state
+
+
+def test_requests_go_on_the_record_and_nowhere_else(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path) as here:
+            maria, erik = await here.client("maria"), await here.client("erik")
+            before = here.shift.journal.last().seq
+            done = await call(maria, "State/RequestMode", text("closed"), text("line settled"))
+            assert done.StatusCode.is_good()
+            assert done.OutputArguments[0].Value == before + 1, "the number of the request's record"
+            shown = (await values(erik, "State/CycleRecord"))["State/CycleRecord"].Value.Value
+            assert (await call(erik, "Recommendation/Accept", count(shown), text(""))).StatusCode.is_good()
+            assert (await call(erik, "Recommendation/Decline", count(0), text("feeder refills"))).StatusCode.is_good()
+            asked = here.requests()
+            assert [(a["action"], a["value"], a["user"], a["reason"], a["cycle_seq"]) for a in asked] == [
+                ("mode", "closed", "maria", "line settled", None),
+                ("accept", "", "erik", "", shown),
+                ("decline", "", "erik", "feeder refills", None),
+            ]
+            kinds = {row.kind for row in here.shift.journal.rows(after_seq=before)}
+            assert kinds <= {"request", "people"}
+            taken = here.shift.recorder.requests()
+            assert [(r.action, r.user) for r in taken][-3:] == [
+                ("mode", "maria"), ("accept", "erik"), ("decline", "erik"),
+            ]  # fmt: skip
+
+    asyncio.run(story())
+
+
+def test_what_may_not_be_asked_is_refused_by_name(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path) as here:
+            maria, quinn = await here.client("maria"), await here.client("quinn")
+
+            async def code(client: Any, path: str, *arguments: ua.Variant) -> tuple[str, list[str]]:
+                result = await call(client, path, *arguments)
+                return result.StatusCode.name, [c.name for c in result.InputArgumentResults if c.value]
+
+            why, mode = text("because"), "State/RequestMode"
+            wrong = ua.VariantType
+            cases = [
+                ((mode, (text("closed"),)), ("BadArgumentsMissing", [])),
+                ((mode, (text("closed"), why, why)), ("BadTooManyArguments", [])),
+                ((mode, (text("turbo"), why)), ("BadInvalidArgument", ["BadOutOfRange"])),
+                ((mode, (text("closed"), text("  "))), ("BadInvalidArgument", ["BadInvalidArgument"])),
+                ((mode, (text("closed"), text("x" * 301))), ("BadInvalidArgument", ["BadOutOfRange"])),
+                ((mode, (text("closed"), text("two\nlines"))), ("BadInvalidArgument", ["BadOutOfRange"])),
+                ((mode, (ua.Variant(math.nan, wrong.Double), why)), ("BadInvalidArgument", ["BadTypeMismatch"])),
+                ((mode, (ua.Variant(2, wrong.Int32), why)), ("BadInvalidArgument", ["BadTypeMismatch"])),
+                ((mode, (ua.Variant(["closed"], wrong.String), why)), ("BadInvalidArgument", ["BadTypeMismatch"])),
+                ((mode, (ua.Variant(None, wrong.Null), why)), ("BadInvalidArgument", ["BadTypeMismatch"])),
+                (("Alarms/Acknowledge", (text("nothing"), why)), ("BadInvalidArgument", ["BadNotFound"])),
+                (("Recommendation/Accept", (text("1"), why)), ("BadInvalidArgument", ["BadTypeMismatch"])),
+                (("Recommendation/Decline", (count(1), text(""))), ("BadInvalidArgument", ["BadInvalidArgument"])),
+            ]  # fmt: skip
+            for (path, arguments), expected in cases:
+                assert await code(maria, path, *arguments) == expected, (path, arguments)
+            assert await code(quinn, mode, text("monitor"), why) == ("BadUserAccessDenied", []), "qa only looks"
+            index = await _index(maria)
+            astray = ua.CallMethodRequest(ua.NodeId(hand.LINE, index), ua.NodeId(f"{hand.LINE}/{mode}", index), [])
+            assert (await maria.uaclient.call([astray]))[0].StatusCode.name == "BadMethodInvalid"
+            here.shift.mode = "closed"
+            await here.cycle()
+            assert await code(maria, "Recommendation/Accept", count(0), why) == ("BadInvalidState", [])
+            here.shift.recorder.stop(here.shift.time_s, "gone")
+            await here.server.look()
+            assert await code(maria, mode, text("closed"), why) == ("BadInvalidState", []), "no cycle is coming in"
+            with here.accounts() as accounts:
+                accounts.disable("maria", "test")
+            assert await code(maria, mode, text("monitor"), why) == ("BadUserAccessDenied", [])
+            assert here.requests() == []
+
+    asyncio.run(story())
+
+
+def test_one_person_cannot_flood_the_record(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path) as here:
+            maria = await here.client("maria")
+            codes = [
+                (await call(maria, "State/RequestMode", text("advise"), text("again"))).StatusCode.name
+                for _ in range(35)
+            ]
+            assert codes == ["Good"] * 30 + ["BadTooManyOperations"] * 5
+            assert len(here.requests()) == 30
+
+    asyncio.run(story())
+
+
+def test_alarms_come_and_go_as_events_and_are_acknowledged_like_any_condition(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path) as here:
+            maria = await here.client("maria")
+            heard = _Heard()
+            subscription = await maria.create_subscription(100, heard)
+            kind = maria.get_node(ua.NodeId(ua.ObjectIds.AlarmConditionType))
+            await subscription.subscribe_alarms_and_conditions(evtypes=kind)
+            at_s = here.shift.time_s
+            here.shift.alarms = (Alarm("hidden_loss", "FeederApi delivers -3 %", 1, at_s, at_s),)
+            await here.cycle(2)
+            came = await heard.next()
+            assert (came.ConditionName, came.Severity, came.Retain) == ("hidden_loss", 800, True)
+            assert came.Message.Text == "FeederApi delivers -3 %"
+            assert getattr(came, "ActiveState/Id") is True
+            assert came.Time.timestamp() == pytest.approx(at_s, abs=1e-3)
+            condition = ua.NodeId(f"{hand.LINE}/Alarms/hidden_loss", await _index(maria))
+            assert came.NodeId == condition
+            names = await values(maria, "Alarms/Names", "Alarms/Priorities")
+            assert (good(names["Alarms/Names"]), good(names["Alarms/Priorities"])) == (["hidden_loss"], [1])
+            refused = await _acknowledge(maria, condition, b"another", "seen")
+            assert refused.InputArgumentResults[0].name == "BadEventIdUnknown"
+            assert (await _acknowledge(maria, condition, came.EventId, "seen")).StatusCode.is_good()
+            assert (await call(maria, "Alarms/Acknowledge", text("hidden_loss"), text(""))).StatusCode.is_good()
+            told = [(r["action"], r["value"], r["user"], r["reason"]) for r in here.requests()]
+            assert told == [("ack", "hidden_loss", "maria", "seen"), ("ack", "hidden_loss", "maria", "")]
+            here.shift.alarms = ()
+            await here.cycle()
+            gone = await heard.next()
+            assert (gone.ConditionName, gone.Retain, getattr(gone, "ActiveState/Id")) == ("hidden_loss", False, False)
+
+    asyncio.run(story())
+
+
+def test_starting_and_looking_cost_little(tmp_path: Path) -> None:
+    """Processor time, so that other work on the machine does not count."""
+
+    async def story() -> None:
+        began_s = time.process_time()
+        async with site(tmp_path) as here:
+            assert time.process_time() - began_s < 6.0, "three seconds, and as much again for a slow machine"
+            here.shift.run(50)
+            began_s = time.process_time()
+            for _ in range(20):
+                await here.server.look()
+            assert time.process_time() - began_s < 2.0
+
+    asyncio.run(story())
+
+
+class _Heard:
+    """Takes events off a subscription."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+
+    def event_notification(self, event: Any) -> None:
+        self.events.put_nowait(event)
+
+    async def next(self) -> Any:
+        return await asyncio.wait_for(self.events.get(), 5)
+
+
+async def _acknowledge(client: Any, condition: ua.NodeId, event_id: bytes, comment: str) -> ua.CallMethodResult:
+    asked = ua.CallMethodRequest(
+        condition,
+        ua.NodeId(ua.ObjectIds.AcknowledgeableConditionType_Acknowledge),
+        [ua.Variant(event_id, ua.VariantType.ByteString), ua.Variant(ua.LocalizedText(comment))],
+    )
+    return (await client.uaclient.call([asked]))[0]
+
+
+async def _index(client: Any) -> int:
+    return int(await client.get_namespace_index(hand.NAMESPACE))
+
+
+async def _licensed_cycle(here: Any) -> None:
+    """A start that names the bundle whose artefact is on the record, and a cycle after it."""
+    from edge.record.canonical import encode
+
+    start = here.shift.journal.last("start").content()
+    here.shift.journal.append("start", here.shift.time_s, encode({**start, "sensor_hash": "ab" * 32}))
+    await here.cycle()
