@@ -53,6 +53,11 @@ class LabResult:
     sample_id: str = ""
     corrects: bool = False
 
+    @property
+    def name(self) -> str:
+        """The sample's id, or the result's number where it has none."""
+        return self.sample_id or str(self.counter)
+
 
 @dataclass(frozen=True)
 class Target:

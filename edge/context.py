@@ -63,7 +63,7 @@ def in_force(known: Known) -> Context | None:
     if found == Context():
         return None
     by_line = bool(line.batch or line.product or _told(line.lots))
-    by_others = (not line.batch and told.batch) or (not line.product and told.product)
+    by_others = bool((not line.batch and told.batch) or (not line.product and told.product))
     by_others = by_others or any(name not in _told(line.lots) for name in _told(told.lots))
     who = (TAGS if by_line else "", told.source if by_others else "")
     return replace(found, source="+".join(part for part in who if part))

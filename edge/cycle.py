@@ -16,6 +16,8 @@ from control.signals import Command, Decision, Estimate, Mode, Target
 from control.track import Tracked, TrackMemory, track
 from edge.actuate import handshake
 from edge.alarms import update
+from edge.lab.join import LabMemory, join, observed
+from edge.lab.settings import LabTable
 from edge.line import Line
 from edge.material import material
 from edge.ports import Actuator, Clock, Recorder, Source
@@ -35,6 +37,7 @@ class Loop:
     mode: Mode
     handshake: handshake.Handshake = field(default_factory=handshake.Handshake)
     sensed: Sensed = field(default_factory=Sensed)
+    lab: LabMemory = field(default_factory=LabMemory)
     target: Target | None = None
     remembered: Remembered = field(default_factory=Remembered)
     tracking: TrackMemory | None = None
@@ -68,8 +71,10 @@ def think(
     """
     loop = _answer(line, loop, sample.requests)
     answered = tuple(r.seq for r in sample.requests)
+    scan, lab = join(loop.lab, sample.scan, (line.config.lab or LabTable()).same_within_s)
+    sample = replace(sample, scan=scan)
     sensed, fresh = sensing(line, loop.sensed, sample)
-    loop = replace(loop, sensed=sensed)
+    loop = replace(loop, sensed=sensed, lab=lab)
     if line.control is None:
         command = Command(Mode.MONITOR, {}, {}, holding=False, divert=False, reasons=())
         licensed = fit_for_closed_loop(line, sample.licence, sample.scan.time_s)
@@ -98,6 +103,8 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     shake, authority = handshake.advance(loop.handshake, loop.mode, scan.readings, scan.session_id, release)
     reject = Permission(given=False)
     if aim is not None and scan.link is Link.ONLINE:
+        scan = replace(scan, lims=loop.lab.waiting)  # those that came while nothing could be done with them, too
+        sample, loop = replace(sample, scan=scan), replace(loop, lab=observed(loop.lab))
         seen, remembered = situation(line, loop.remembered, loop.sensed, sample, aim, fresh=fresh)
         loop, belief, room_given = replace(loop, remembered=remembered), seen.belief, seen.authority
         shown = material(settings, line.config.track, scan, aim, loop.estimate, belief)
@@ -134,6 +141,7 @@ def _told(line: Line, loop: Loop, sample: Sample, licensed: Permission) -> tuple
     """What people must be told of model, estimate and its drift, on any line."""
     now, unit = loop.estimate, line.sensor.card.axis_unit
     found = [*told_of_model(loop.mode, sample.licence, licensed, sample.scan.time_s)]
+    found += sample.scan.told
     found += assess_estimate(now, "" if now is None else channels(now, unit))
     return (*found, *told_of_drift(loop.sensed.watch, now, unit))
 

@@ -43,6 +43,7 @@ def material(
         feeders=feeders,
         nir=_nir(estimate),
         lab=lab,
+        lims=scan.lims,
         diverting=gate.value != 0.0 if usable(gate) else None,
         turret_rpm=_number(scan, "Press.TurretRpm"),
         tablet_weight_mg=belief.tablet_weight_mg if belief is not None and known else math.nan,

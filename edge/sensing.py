@@ -13,7 +13,7 @@ from control.signals import Mode
 from edge.acquire.licence import UNGOVERNED
 from edge.line import Line
 from edge.signals import Licence, Sample, Verification
-from edge.watching import Watch, hear, of_model, send
+from edge.watching import Watch, hear, of_model, send, take_in
 from soft_sensors.bundle import Bundle
 from soft_sensors.card import Card
 from soft_sensors.estimate import conclude, estimate
@@ -54,6 +54,8 @@ def sense(line: Line, before: Sensed, sample: Sample) -> tuple[Sensed, bool]:
     challenger = None if sample.licence is None else sample.licence.challenger_hash
     instrument = _instrument(line, sample)
     watch = hear(of_model(before.watch, model), scan.lab, line.config)
+    for result in scan.lims:
+        watch = take_in(watch, result, line.config)
     new = spectrum is not None and (last is None or spectrum.counter != last.counter or spectrum.time_s != last.time_s)
     now, then = (model, challenger, instrument), (before.model, before.shadow_hash, before.instrument)
     if spectrum is not None and (new or now != then):

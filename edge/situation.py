@@ -51,7 +51,7 @@ def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, ai
     settings = control.settings
     read, inforce = feeders(settings, scan), working(settings, scan)
     factors, flows, refills = follow_refills(settings, read, before.refills)
-    lab = _new_result(scan, before.lab_counter)
+    lab = _new_results(scan, before.lab_counter)
     now = _remember(before, sensed, scan, aim, lab)
     ratio, cross = ratio_setpoints(settings, aim), before.cross
     ours = settings.controller.name == "mpc"  # what no baseline does: it would not be one
@@ -90,8 +90,9 @@ def _values(
     return values
 
 
-def _new_result(scan: Scan, counter: int) -> tuple[LabResult, ...]:
-    return (scan.lab,) if scan.lab is not None and scan.lab.counter > max(0, counter) else ()
+def _new_results(scan: Scan, counter: int) -> tuple[LabResult, ...]:
+    by_line = (scan.lab,) if scan.lab is not None and scan.lab.counter > max(0, counter) else ()
+    return (*by_line, *scan.lims)
 
 
 def _remember(before: Remembered, sensed: Sensed, scan: Scan, aim: Target, lab: tuple[LabResult, ...]) -> Remembered:

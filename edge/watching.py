@@ -73,13 +73,18 @@ def hear(watch: Watch, lab: LabResult | None, config: LineConfig) -> Watch:
     if lab is None or config.lab is None or lab.counter <= 0 or not math.isfinite(lab.assay_pct):
         return watch
     result = (lab.counter, lab.sample_time_s, lab.assay_pct)
-    if result == watch.result:
+    return watch if result == watch.result else take_in(replace(watch, result=result), lab, config)
+
+
+def take_in(watch: Watch, lab: LabResult, config: LineConfig) -> Watch:
+    """The state after a laboratory result that is shown once: joined as `hear` says; of a known sample it corrects."""
+    if config.lab is None or not math.isfinite(lab.assay_pct):
         return watch
     passed_s, within_s = lab.sample_time_s - config.lab.delay_s, config.analyser.max_age_s
     place = nearest(watch.coverage, passed_s, within_s)
     coverage = learn(watch.coverage, passed_s, lab.assay_pct, within_s, config.sensor.interval_factor_max)
     if place is None:
-        return replace(watch, coverage=coverage, result=result)
+        return replace(watch, coverage=coverage)
     met = watch.coverage.issued[place]
     joined = {**dict(watch.differences), met.sample_time_s: met.value - lab.assay_pct}
     differences = tuple(sorted(joined.items()))[-KEPT:]
@@ -88,7 +93,7 @@ def hear(watch: Watch, lab: LabResult | None, config: LineConfig) -> Watch:
         counted = compare(counted, difference)
     judged = [issued.hit for issued in coverage.issued if issued.reference is not None]
     return replace(
-        watch, coverage=coverage, drift=replace(watch.drift, run=counted.run), differences=differences, result=result,
+        watch, coverage=coverage, drift=replace(watch.drift, run=counted.run), differences=differences,
         covered=(sum(judged), len(judged)),
     )  # fmt: skip
 

@@ -28,6 +28,8 @@ from control.observe.seen import (
 from control.signals import Belief, LabResult
 from soft_sensors.signals import FloatArray
 
+LABORATORY = ("y_lab_assay", "y_lab_weight")
+
 
 @dataclass(frozen=True)
 class HorizonMemory:
@@ -60,7 +62,7 @@ def observe(
         )  # fmt: skip
         return belief(observer, observation, first.mean, first.cov, None, first.notes), fresh
     cycles = max(1, round((observation.time_s - memory.time_s) / bundle.cycle_s))
-    window, bank = memory.window, memory.bank
+    window, bank = _taken_back(observer, memory.window, observation, cycles), memory.bank
     states = bundle.state("api_gain"), bundle.state("nir_bias_pct")
     bank = opened(bank, memory.time_s, states, noise, bundle.cycle_s)
     found: Smoothed | None = None
@@ -96,6 +98,20 @@ def _values(observer: Observer, seen: Observation) -> tuple[Seen, ...]:
         if np.isfinite(result.tablet_weight_mg):
             found.append(Seen(names.index("y_lab_weight"), result.tablet_weight_mg, noise.lab_weight_mg, age))
     return tuple(found)
+
+
+def _taken_back(observer: Observer, window: Window, seen: Observation, cycles: int) -> Window:
+    """The window without the laboratory values that are corrected now; cycles: steps to this observation's node."""
+    places = [
+        window.V.shape[1] - 1 + cycles - round((seen.time_s - result.sample_time_s) / observer.bundle.cycle_s)
+        for result in seen.lab if result.corrects
+    ]  # fmt: skip
+    places = [place for place in places if 0 <= place < window.V.shape[1]]
+    if not places:
+        return window
+    V = window.V.copy()
+    V[np.ix_([observer.bundle.measurements.index(name) for name in LABORATORY], places)] = np.inf
+    return replace(window, V=V)
 
 
 def _moved(
@@ -151,7 +167,7 @@ def _watch_for_jump(observer: Observer, memory: HorizonMemory) -> tuple[HorizonM
 
 def _note(result: LabResult, seen: Observation) -> str:
     age_s = seen.time_s - result.sample_time_s
-    return f"laboratory sample {result.counter}: assay {result.assay_pct:.2f} % w/w, {age_s / 60:.0f} min old"
+    return f"laboratory sample {result.name}: assay {result.assay_pct:.2f} % w/w, {age_s / 60:.0f} min old"
 
 
 __all__ = ["HorizonMemory", "Smoothed", "observe"]

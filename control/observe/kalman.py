@@ -29,6 +29,8 @@ from control.signals import Belief, LabResult
 from soft_sensors.signals import FloatArray
 
 IMPOSSIBLE_PCT = 20.0  # API below nothing or beyond all by so much is no doubt any more, but nonsense
+LABORATORY = ("y_lab_assay", "y_lab_weight")
+JUDGED_KEPT = 20  # surprises remembered, so that a correction takes back what the result had moved
 LAB_LOOKS_BACK_S = 480.0  # a laboratory surprise frees delivery and NIR from so long before its sample on
 
 
@@ -52,7 +54,8 @@ class Memory:
     """The observer's whole state: remembered steps (newest last), the bank of jumps and what it suspects.
 
     quiet_until_s: until then the bank rests, for what a jump brought about is still on its way to the probe. nir_seen:
-    whether the NIR has had a word yet; the first one that finds the line in operation is a fresh start.
+    whether the NIR has had a word yet; the first one that finds the line in operation is a fresh start. judged: the
+    times of a laboratory sample that was a surprise, and of the step where delivery and NIR were freed for it.
     """
 
     steps: tuple[Step, ...]
@@ -60,6 +63,7 @@ class Memory:
     suspicion: Suspicion | None = None
     quiet_until_s: float = 0.0
     nir_seen: bool = False
+    judged: tuple[tuple[float, float], ...] = ()
 
 
 def observe(observer: Observer, memory: Memory | None, observation: Observation) -> tuple[Belief, Memory]:
@@ -69,6 +73,9 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
     memory = replace(memory, nir_seen=memory.nir_seen or "y_nir" in observation.values)
     notes: list[str] = []
     for result in observation.lab:
+        if result.corrects:
+            memory, corrected = _without(observer, memory, result)
+            notes.append(corrected)
         memory, note = _with_laboratory(observer, memory, result)
         notes.append(note)
     last = memory.steps[-1]
@@ -160,12 +167,31 @@ def _free(observer: Observer, step: Step, variance: tuple[float, float]) -> Step
     return replace(step, cov=cov, freed=(step.freed[0] + variance[0], step.freed[1] + variance[1]))
 
 
+def _without(observer: Observer, memory: Memory, result: LabResult) -> tuple[Memory, str]:
+    """As if the sample's earlier result had never come, as far back as the memory reaches."""
+    steps, note = memory.steps, f"laboratory sample {result.name} is corrected"
+    start = min(range(len(steps)), key=lambda i: abs(steps[i].time_s - result.sample_time_s))
+    if start == 0:
+        return memory, f"{note}: as old as the memory, what it had moved stays"
+    at = steps[start]
+    left = {name: value for name, value in at.observation.values.items() if name not in LABORATORY}
+    told, from_ = {start: replace(at, observation=replace(at.observation, values=left))}, start
+    freed_at = [freed_s for sample_s, freed_s in memory.judged if sample_s == at.time_s]
+    for i in (i for i in range(1, start) if steps[i].time_s in freed_at):
+        variance = (observer.noise.jump_gain**2, observer.noise.jump_nir_pct**2)
+        bound = tuple(max(0.0, have - given) for have, given in zip(steps[i].freed, variance, strict=True))
+        told[i], from_ = replace(steps[i], freed=(bound[0], bound[1])), min(from_, i)
+    judged = tuple(pair for pair in memory.judged if pair[0] != at.time_s)
+    anew = tuple(told.get(i, step) for i, step in enumerate(steps))
+    return replace(memory, steps=_rerun(observer, anew, from_ - 1), judged=judged), note
+
+
 def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> tuple[Memory, str]:
     steps = memory.steps
     if result.sample_time_s < steps[0].time_s - observer.bundle.cycle_s:
         return (
             memory,
-            f"laboratory sample {result.counter} is older than the memory: kept on record, not used",
+            f"laboratory sample {result.name} is older than the memory: kept on record, not used",
         )
     start = min(range(len(steps)), key=lambda i: abs(steps[i].time_s - result.sample_time_s))
     at, noise = steps[start], observer.noise
@@ -178,7 +204,7 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
     joined = replace(at.observation, values={**at.observation.values, **values})
     frame = observer.bundle.state("feed_frame_api_pct")
     believed = float(at.mean[frame])
-    note = f"laboratory sample {result.counter}: assay {result.assay_pct:.2f} % w/w, belief then {believed:.2f}"
+    note = f"laboratory sample {result.name}: assay {result.assay_pct:.2f} % w/w, belief then {believed:.2f}"
     surprise = 0.0
     if "y_lab_assay" in values:
         surprise = (result.assay_pct - believed) / (float(at.cov[frame, frame]) + values["y_lab_assay"][1] ** 2) ** 0.5
@@ -190,7 +216,9 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
         told = replace(at, observation=joined)
         corrected = (*steps[:from_], freed, *steps[from_ + 1 : start], told, *steps[start + 1 :])
         note += f": {abs(surprise):.1f} sigmas off, delivery and NIR are judged anew by it"
-        return replace(memory, steps=_rerun(observer, corrected, from_), bank=Bank.empty(len(at.mean))), note
+        judged = (*memory.judged, (at.time_s, steps[from_].time_s))[-JUDGED_KEPT:]
+        steps = _rerun(observer, corrected, from_)
+        return replace(memory, steps=steps, bank=Bank.empty(len(at.mean)), judged=judged), note
     u = np.array([at.observation.setpoints[name] for name in observer.bundle.inputs])
     p = observer.bundle.targets(at.observation.target)[:, 0]
     none = Bank.empty(len(at.mean))

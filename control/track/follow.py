@@ -41,9 +41,9 @@ class Tracker:
 class TrackInput:
     """What one cycle saw of the material.
 
-    feeders by setpoint name; nir: the newest usable estimate; lab: the newest result; diverting: what the gate says,
-    None where it says nothing; turret_rpm, tablet_weight_mg, level_pct of the press hopper: NaN where unknown; risks:
-    other qualities that decide on release.
+    feeders by setpoint name; nir: the newest usable estimate; lab: the newest result, shown again and again; lims:
+    results that are shown once; diverting: what the gate says, None where it says nothing; turret_rpm,
+    tablet_weight_mg, level_pct of the press hopper: NaN where unknown; risks: other qualities that decide on release.
     """
 
     time_s: float
@@ -51,6 +51,7 @@ class TrackInput:
     feeders: Mapping[str, FeederSeen]
     nir: NirSeen | None = None
     lab: LabResult | None = None
+    lims: tuple[LabResult, ...] = ()
     diverting: bool | None = None
     turret_rpm: float = math.nan
     tablet_weight_mg: float = math.nan
@@ -97,6 +98,8 @@ def track(fixed: Tracker, memory: TrackMemory | None, seen: TrackInput) -> tuple
     parcels = feeding.feed(memory.parcels, seen.time_s, seen.feeders, api, fixed.residence.reach_kg)
     feed = feed_side(parcels, fixed.residence, seen.target, fixed.settings, fixed.ahead_s)
     now = gap.follow(memory.gap, seen.time_s, feed.fed, seen.nir, seen.lab, seen.target.api_pct, fixed.settings, noise)
+    for result in seen.lims:
+        now = gap.confirm(now, result, noise)
     gate = at_gate(
         feed, now, seen.target, fixed.limit_lc_pct, fixed.sigmas, fixed.ahead_s, fixed.settings.margin_lc_pct
     )

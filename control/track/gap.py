@@ -40,8 +40,9 @@ class NirSeen:
 class Gap:
     """Gap, its slope (1/s) and the NIR's bias, % w/w, with covariance; slow_pct: the gap's mean of some minutes.
 
-    settled: what was in the line at the start has left; said: what was held to be at the probe, newest last
-    (time_s, % w/w), so that a late laboratory value meets it.
+    settled: what was in the line at the start has left; confirmed: sample time of the last laboratory result, and how
+    far it moved the gap; said: what was held to be at the probe, newest last (time_s, % w/w), so that a late laboratory
+    value meets it.
     """
 
     time_s: float
@@ -52,6 +53,7 @@ class Gap:
     nir_time_s: float = -math.inf
     lab_counter: int = 0
     settled: bool = False
+    confirmed: tuple[float, float] = (-math.inf, 0.0)
     said: tuple[tuple[float, float], ...] = ()
 
     @property
@@ -101,7 +103,7 @@ def follow(
     said = tuple(pair for pair in gap.said if pair[0] >= time_s - noise.memory_s)
     gap = replace(gap, said=(*said, (time_s, fed.pct + gap.pct)))
     if lab is not None and lab.counter != gap.lab_counter and math.isfinite(lab.assay_pct):
-        gap = _confirm(gap, lab, noise)
+        gap = replace(confirm(gap, lab, noise), lab_counter=lab.counter)
     return gap
 
 
@@ -153,13 +155,29 @@ def _settle(gap: Gap, fed: Fed, lc: float, settings: TrackSettings) -> Gap:
     return _update(gap, LEVEL, -gap.pct, variance)
 
 
-def _confirm(gap: Gap, lab: LabResult, noise: ObserverSettings) -> Gap:
-    """The laboratory's word on the NIR's bias, at its sample's time; a sample older than the memory is left alone."""
-    gap = replace(gap, lab_counter=lab.counter)
-    oldest_s = gap.said[0][0]
-    if lab.sample_time_s < oldest_s - 1.0:
+def confirm(gap: Gap, lab: LabResult, noise: ObserverSettings) -> Gap:
+    """The laboratory's word on the NIR's bias, at its sample's time; a sample older than the memory is left alone.
+
+    So is a correction of another result than the last one: what that had moved is not known any more.
+    """
+    oldest_s = gap.said[0][0] if gap.said else math.inf
+    if lab.sample_time_s < oldest_s - 1.0 or not math.isfinite(lab.assay_pct):
         return gap
-    said_pct = min(gap.said, key=lambda pair: abs(pair[0] - lab.sample_time_s))[1]
+    if lab.corrects and lab.sample_time_s != gap.confirmed[0]:
+        return gap
+    moved_pct = gap.confirmed[1] if lab.corrects else 0.0
+    said_pct = moved_pct + _said_at(gap, lab.sample_time_s)
+    before_pct = gap.pct - moved_pct
+    gap = _believed(gap, lab, said_pct, noise)
+    return replace(gap, confirmed=(lab.sample_time_s, gap.pct - before_pct))
+
+
+def _said_at(gap: Gap, time_s: float) -> float:
+    return min(gap.said, key=lambda pair: abs(pair[0] - time_s))[1]
+
+
+def _believed(gap: Gap, lab: LabResult, said_pct: float, noise: ObserverSettings) -> Gap:
+    """The bias after a result, against what was held to be at the probe when its sample passed."""
     # What was said then is as good as the filter without its bias is now.
     own = max(0.0, gap.cov[LEVEL, LEVEL] - gap.cov[LEVEL, BIAS] ** 2 / gap.cov[BIAS, BIAS])
     surprise, doubt = said_pct - lab.assay_pct, (noise.lab_assay_rel * lab.assay_pct) ** 2 + float(own)
