@@ -197,7 +197,8 @@ def _laboratory(config: LineConfig) -> Part:
     if lab is None:
         return Part("laboratory", "none", ())
     away = "taken at the probe" if lab.delay_s == 0 else f"taken {lab.delay_s:g} s after the probe"
-    return Part("laboratory", f"tags {lab.prefix}.*", (", ".join(LAB[3:]), away))
+    ways = ([] if lab.prefix is None else [f"tags {lab.prefix}.*"]) + ([] if lab.folder is None else ["files dropped"])
+    return Part("laboratory", ", ".join(ways) or "by the line's API", (", ".join(LAB[3:]), away))
 
 
 def _record(config: LineConfig) -> Part:
