@@ -25,6 +25,8 @@ from edge.acquire.protections import OPTIONAL, Handshake, has
 from edge.context import ContextTable
 from edge.errors import ConfigError
 from edge.lab.settings import LabTable
+from edge.publish.mqtt_settings import MqttTable
+from edge.publish.postgres_settings import PostgresTable
 from edge.publish.settings import OpcUaServerTable
 from edge.record.settings import RecordTable
 from soft_sensors.watch.coverage import SCALE_HIGH, SCALE_LOW
@@ -75,6 +77,14 @@ class OpcUaTable(Table):
         return self
 
 
+class AxisTable(Table):
+    """The axis of an analyser that does not tell one: linear from low to high, in the model's unit."""
+
+    low: float
+    high: float
+    unit: Annotated[str, Field(min_length=1)]
+
+
 class AnalyserTable(Table):
     """Where spectra come from: the PLC's wire (prefix of the stream's tags), a recorded file, or a drop folder.
 
@@ -94,6 +104,7 @@ class AnalyserTable(Table):
     device: str | None = None
     channel: str | None = None
     stream: str | None = None
+    axis: AxisTable | None = None
     signals: tuple[str, ...] = ()
     spectra: Path | None = None
     folder: Path | None = None
@@ -165,6 +176,8 @@ class LineConfig(Table):
     line: LineTable
     opcua: OpcUaTable | None = None
     opcua_server: OpcUaServerTable | None = None
+    mqtt: MqttTable | None = None
+    postgres: PostgresTable | None = None
     analyser: AnalyserTable
     lab: LabTable | None = None
     context: ContextTable | None = None
@@ -255,6 +268,10 @@ def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
         changes["lab"] = config.lab.model_copy(update={"folder": (folder / config.lab.folder).resolve()})
     if config.record is not None:
         changes["record"] = config.record.model_copy(update={"archive": (folder / config.record.archive).resolve()})
+    for name, told in (("mqtt", config.mqtt), ("postgres", config.postgres)):
+        if told is not None:
+            paths = {key: (folder / value).resolve() for key, value in told if isinstance(value, Path)}
+            changes[name] = told.model_copy(update=paths)
     if config.controller is not None:
         held = {"bundle": config.controller.bundle, "registry": config.controller.registry}
         lie = {name: (folder / path).resolve() for name, path in held.items() if path is not None}

@@ -6,6 +6,7 @@ PatloopError
     +-- LinkLost       no connection, or none in time
     +-- SecurityError  certificates or accounts were refused: stop trying fast, alarm
     +-- WriteUnknown   a write whose fate is not known
+    +-- WriteRefused   a write that was not sent: no node has a place for it
 RecorderError          the journal cannot be written: hold, alarm
 """
 
@@ -34,6 +35,14 @@ class SecurityError(DeviceError):
 
 class WriteUnknown(DeviceError):  # noqa: N818
     """A write was sent and its fate is not known: neither done nor not done."""
+
+
+class WriteRefused(DeviceError):  # noqa: N818
+    """A write was not sent, because what is to be written has no place in the node: tag -> why."""
+
+    def __init__(self, why: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{tag}: {text}" for tag, text in why.items()))
+        self.why = why
 
 
 class RecorderError(PatloopError):

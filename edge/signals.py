@@ -35,8 +35,8 @@ class Request:
 class Acted:
     """What became of the last cycle's writes: good, unknown (sent, fate not known), refused, late or none.
 
-    codes: what was said of a tag, where it is not Good; step: of the verified write that refused (edge.actuate.verified),
-    empty when none did; read_back: what the next look at the line says of it, empty when all is as it was sent.
+    codes: what was said of a tag, where it is not Good; step: of the verified write that refused (edge.actuate), empty
+    when none did; read_back: what the next look at the line says of it, empty when all is as it was sent.
     """
 
     outcome: str

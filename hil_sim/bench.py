@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from control.signals import Mode, Quality
-from edge.acquire.tags import Raw, to_scan, wanted
+from edge.acquire.raw import Raw
+from edge.acquire.tags import to_scan, wanted
 from edge.config import LineConfig
 from edge.cycle import begin, cycle
 from edge.errors import ConfigError

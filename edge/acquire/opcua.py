@@ -1,262 +1,227 @@
-"""ACQUIRE over OPC UA: one connection a life, made anew after every loss; values with status and times.
+"""ACQUIRE over OPC UA: the line as one Source: the PLC's tags and the analyser's stream, each look in one Read.
 
-A connection that failed is thrown away and a new one made (its client, session and subscriptions with it); each new
-one is a new epoch with a new session number. Writes have a deadline and are never repeated: a failed write is
-'unknown', and the plant is read before the next one.
+Whatever fails, a look is a Scan: what is lost, stale or bad says so. A connection is made in the background, each one a
+new epoch with a new session number; what was computed on an older one is not sent on it. Writes have a deadline and are
+never repeated: a failed write is 'unknown', and the plant is read before the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import secrets
-import socket
-import struct
 import time
-from collections.abc import Coroutine
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-import numpy as np
-from asyncua import Client, ua
-from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from asyncua import ua
 
-from control.signals import Quality
-from edge.acquire.tags import STREAM_AXIS, Raw, to_scan, wanted
+from control.assess import Finding
+from edge.acquire.analyser import Analyser, axis_tags
+from edge.acquire.certificates import Expiry
+from edge.acquire.health import Health, HealthBook
+from edge.acquire.learn import Learned, learn_line
+from edge.acquire.raw import Raw, raw_of
+from edge.acquire.session import Endpoint, Session
+from edge.acquire.station import Station
+from edge.acquire.tags import to_scan
+from edge.acquire.types import MappingError, counted, largest, variant
 from edge.config import LineConfig
-from edge.errors import ConfigError, LinkLost, SecurityError, WriteUnknown
+from edge.errors import ConfigError, LinkLost, SecurityError, WriteRefused, WriteUnknown
 from edge.pki import ClientCredentials
 from edge.signals import Link, Scan
 
-T = TypeVar("T")
-
-INTEGER_TYPES = {
-    ua.VariantType.UInt16, ua.VariantType.UInt32, ua.VariantType.Int32, ua.VariantType.Int16, ua.VariantType.UInt64,
-    ua.VariantType.Int64, ua.VariantType.Byte,
-}  # fmt: skip
-RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # back-off between attempts to connect, wall seconds
+NOTHING = Learned({}, (), {}, ())
 
 
 class OpcUaLine:
-    """The line's PLC and analyser behind one secured OPC UA session; a Source."""
+    """The line's PLC and analyser behind secured OPC UA sessions; a Source.
 
-    def __init__(self, config: LineConfig, credentials: ClientCredentials) -> None:
-        if config.opcua is None:
+    analyser: credentials for the analyser's server, where it is one of its own. Raises ConfigError.
+    """
+
+    def __init__(
+        self, config: LineConfig, credentials: ClientCredentials, analyser: ClientCredentials | None = None
+    ) -> None:
+        table = config.opcua
+        if table is None:
             raise ConfigError("the line file has no table [opcua]")
-        self._config, self._table, self._credentials = config, config.opcua, credentials
-        self._client: Client | None = None
-        self._nodes: dict[str, ua.NodeId] = {}
-        self._types: dict[str, ua.VariantType] = {}
-        self._axis: tuple[np.ndarray, str] | None = None
-        self._tags = wanted(config)
-        self._epoch, self._session_id = 0, 0
-        self._attempts, self._retry_at = 0, 0.0
+        self._config, self._table = config, table
+        end = Endpoint(table.url, table.user, table.timeout_s, table.secure_channel_timeout_s)
+        cap_s = min(1.0, config.line.cycle_s)
+        self._plc = Station(end, credentials, self._learn, name=config.line.name, cap_s=cap_s)
+        self._analyser = Analyser(config, end, analyser)
+        self._expiries = [Expiry(credentials, "server"), *([Expiry(analyser, "analyser")] if analyser else [])]
+        self._known = NOTHING
+        self._health = HealthBook()
+        self._session_id = 0
+        self._moved: tuple[object, float] = ((), time.monotonic())  # what was seen when something moved last
         self.told = (0.0, time.monotonic())  # the line's time as last told, and when (monotonic)
-        self.trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection; empty when there is one."""
+        return self._plc.connection.trouble
+
+    @property
+    def epoch(self) -> int:
+        """How many connections to the PLC were synchronised until now."""
+        return self._plc.connection.epoch
+
+    def health(self) -> tuple[Health, ...]:
+        """The health of every item of this epoch."""
+        return self._health.items()
 
     async def scan(self) -> Scan:
-        """Read everything in one call; connect first if need be. A lost link is a scan with link LOST."""
-        try:
-            await self._connected()
-            values = await self._deadline(self._read(self._tags))
-        except (LinkLost, SecurityError) as error:
-            await self._drop(str(error))
-            return Scan(self._lost_time_s(), Link.LOST, self._epoch, 0, {}, reason=str(error))
-        raw = {tag: _raw(value) for tag, value in zip(self._tags, values, strict=True)}
-        clock = self._table.clock_tag
-        told = raw[clock].value if clock in raw else time.time()
-        now_s = float(told) if isinstance(told, int | float) and math.isfinite(told) else time.time()
-        self.told = (now_s, time.monotonic())
-        return to_scan(self._config, raw, self._axis, now_s=now_s, epoch=self._epoch, session_id=self._session_id)
+        """Everything at once. A lost link is a scan with link LOST; it never waits for a connection to be made.
 
-    async def send(self, rows: list[tuple[str, float]]) -> dict[str, str]:
+        Raises ConfigError at the first connection when the server is not what the line file says.
+        """
+        (raw, wall_s, trouble), (far, told) = await asyncio.gather(self._look(), self._analyser.far())
+        if trouble is not None:
+            return self._lost(trouble)
+        link, now_s = self._time(raw, wall_s)
+        raw = self._health.note(raw | far, now_s)
+        told = (*told, *self._findings(wall_s), *self._health.findings(now_s, wall_s))
+        axis = self._analyser.axis if f"{self._config.analyser.prefix}.AcquisitionCounter" in raw else None
+        scan = to_scan(
+            self._config, raw, axis, now_s=now_s, epoch=self.epoch, session_id=self._session_id, link=link
+        )  # fmt: skip
+        spectrum, of_it = self._analyser.judged(scan.spectrum, now_s)
+        still = f"the server answers, but nothing in it has moved for {self._still_s():.0f} s"
+        return replace(scan, spectrum=spectrum, told=(*told, *of_it), reason=still if link is Link.STALE else "")
+
+    async def send(self, rows: list[tuple[str, float]], epoch: int | None = None) -> dict[str, str]:
         """Write in one call and in order, by the PLC's own types, without timestamps; the code names that are not Good.
 
-        Raises WriteUnknown when the answer did not come: the connection is then aborted and made anew. Never repeated.
+        epoch: of the look that the values were computed from; None: whatever connection there is. Raises LinkLost when
+        there is none of that epoch, WriteRefused for what no node has a place for (nothing is sent), and WriteUnknown
+        when the answer did not come: the connection is then aborted and made anew. Never repeated.
         """
-        client = self._client
-        if client is None:
-            raise LinkLost("no connection")
-        nodes = [self._nodes[tag] for tag, _ in rows]
-        values = [ua.DataValue(_variant(value, self._types[tag])) for tag, value in rows]
+        session = self._plc.session_of(self.epoch if epoch is None else epoch)
+        if session is None:
+            up = self._plc.connection.up
+            raise LinkLost("made anew since the look at the line: dropped" if up else self.trouble or "no connection")
+        types, nodes = self._known.types, self._known.nodes
+        wrong = {tag: "the server has no such node to write" for tag, _ in rows if tag not in types}
+        values = []
+        for tag, value in rows:
+            try:
+                wrapped = counted(value, types[tag]) if tag == "Apc.HeartbeatIn" and value else value
+                values.append(ua.DataValue(variant(wrapped, types[tag])))
+            except KeyError:
+                continue  # named above
+            except MappingError as error:
+                wrong[tag] = str(error)
+        if wrong:
+            raise WriteRefused(wrong)
         try:
-            codes = await self._deadline(client.uaclient.write_attributes(nodes, values, ua.AttributeIds.Value))
+            codes = await session.write([nodes[tag] for tag, _ in rows], values)
         except LinkLost as error:
-            await self._drop(str(error))
+            await self._plc.fail(error)
             raise WriteUnknown(str(error)) from error
         return {tag: code.name for (tag, _), code in zip(rows, codes, strict=True) if code.value != 0}
 
     async def line_time_s(self) -> float | None:
         """The line's own clock, or None while there is no connection (or no such tag)."""
-        if self._client is None or self._table.clock_tag is None:
+        session = self._plc.session_of(self.epoch)
+        if session is None or self._table.clock_tag is None:
             return None
         try:
-            value = (await self._deadline(self._read((self._table.clock_tag,))))[0]
+            value = (await session.read([self._known.nodes[self._table.clock_tag]]))[0]
         except LinkLost as error:
-            await self._drop(str(error))
+            await self._plc.fail(error)
             return None
-        if value.Value is None or not isinstance(value.Value.Value, int | float):
-            return None
-        told_s = float(value.Value.Value)
-        if told_s != self.told[0]:
+        found = _number(raw_of(value, time.time()))
+        if found is not None and found != self.told[0]:
+            self.told = (found, time.monotonic())
+        return found
+
+    async def units(self) -> dict[str, str]:
+        """The engineering unit that the server declares for each setpoint, where it does (display name, Part 8)."""
+        session = self._plc.session_of(self.epoch)
+        found: dict[str, str] = {}
+        if session is None:
+            return found
+        for mv in self._config.mv:
+            start = self._known.nodes[f"{mv.name}.SP_Remote"]
+            paths = await session.within(session.client.translate_browsepaths(start, ["/0:EngineeringUnits"]))
+            if paths[0].StatusCode.is_good() and paths[0].Targets:
+                value = (await session.read([paths[0].Targets[0].TargetId]))[0].Value
+                if value is not None and isinstance(value.Value, ua.EUInformation):
+                    found[mv.name] = str(value.Value.DisplayName.Text)
+        return found
+
+    async def close(self) -> None:
+        """End the sessions in good order, within the deadline."""
+        self._session_id = 0
+        await asyncio.gather(self._plc.close(), self._analyser.close())
+
+    async def _learn(self, session: Session) -> None:
+        """Everything that a new epoch needs; nothing is kept from before."""
+        known = await learn_line(session, self._config, axis_tags(self._config))
+        await self._analyser.learn(session, known)
+        kind = known.types.get("Apc.SessionId", ua.VariantType.UInt32)
+        self._known, self._health = known, HealthBook()
+        self._session_id = secrets.randbelow(largest(kind) - 1) + 1
+        self._moved = ((), time.monotonic())
+
+    async def _look(self) -> tuple[dict[str, Raw], float, LinkLost | SecurityError | None]:
+        """One read of the PLC, with the analyser where it is on the same server; or why there is none."""
+        try:
+            session = await self._plc.ready()
+            read = self._known.read
+            asked = () if self._analyser.station is not None else self._analyser.asked()
+            values = await session.read([*(self._known.nodes[tag] for tag in read), *asked])
+            wall_s = time.time()
+            raw = {tag: raw_of(value, wall_s) for tag, value in zip(read, values, strict=False)}
+            if asked:
+                raw |= await self._analyser.take(session, values[len(read) :], wall_s)
+        except (LinkLost, SecurityError) as error:
+            await self._plc.fail(error)
+            return {}, time.time(), error
+        return raw, wall_s, None
+
+    def _time(self, raw: Mapping[str, Raw], wall_s: float) -> tuple[Link, float]:
+        """Whether the line lives, and its time: its own clock's, or ours where it has none or it stands still."""
+        seen = tuple((r.source_s, r.value) for r in raw.values() if not isinstance(r.value, list | tuple))
+        if seen != self._moved[0]:
+            self._moved = (seen, time.monotonic())
+        stale = self._still_s() > self._config.freshness.max_age_s
+        self._plc.moves(again=not stale)
+        clock = self._table.clock_tag
+        told_s = _number(raw[clock]) if clock is not None and clock in raw else None
+        if told_s is not None and told_s != self.told[0]:
             self.told = (told_s, time.monotonic())
-        return told_s
+        if stale:
+            return Link.STALE, self._lost_time_s()
+        return Link.ONLINE, wall_s if told_s is None else told_s
+
+    def _still_s(self) -> float:
+        return time.monotonic() - self._moved[1]
+
+    def _lost(self, error: LinkLost | SecurityError) -> Scan:
+        refused = isinstance(error, SecurityError)
+        told = (Finding("line_refused", f"the line refuses us: {error}"[:300], 1),) if refused else ()
+        told = (*told, *self._findings(time.time()))
+        return Scan(self._lost_time_s(), Link.LOST, self.epoch, 0, {}, reason=str(error), told=told)
 
     def _lost_time_s(self) -> float:
         told_s, told_at = self.told
         return time.time() if told_s == 0.0 else told_s + (time.monotonic() - told_at)
 
-    async def units(self) -> dict[str, str]:
-        """The engineering unit that the server declares for each setpoint, where it does (display name, Part 8)."""
-        found: dict[str, str] = {}
-        for mv in self._config.mv:
-            if self._client is None:
-                break
-            node = self._client.get_node(self._nodes[f"{mv.name}.SP_Remote"])
-            with contextlib.suppress(ua.UaError):  # no such property: the server does not say
-                unit = await self._deadline(_engineering_unit(node))
-                found[mv.name] = unit
-        return found
-
-    async def close(self) -> None:
-        """End the session in good order, within the deadline."""
-        client, self._client, self._session_id = self._client, None, 0
-        if client is not None:
-            with contextlib.suppress(Exception):  # the line may be gone: there is nothing left to lose here
-                await asyncio.wait_for(client.disconnect(), self._table.timeout_s)
-
-    async def _connected(self) -> None:
-        if self._client is not None:
-            return
-        if time.monotonic() < self._retry_at:
-            raise LinkLost(self.trouble or "waiting before the next attempt")
-        self._retry_at = time.monotonic() + RETRY_S[min(self._attempts, len(RETRY_S) - 1)]
-        self._attempts += 1
-        client = Client(self._table.url, timeout=self._table.timeout_s)
-        client.name = client.description = "patloop edge"
-        client.application_uri = self._credentials.application_uri
-        client.session_timeout = 30_000
-        client.set_user(self._table.user)
-        client.set_password(self._credentials.password)
-        try:
-            await client.set_security(
-                SecurityPolicyBasic256Sha256,
-                certificate=str(self._credentials.certificate),
-                private_key=str(self._credentials.private_key),
-                server_certificate=str(self._credentials.server_certificate),
-                mode=ua.MessageSecurityMode.SignAndEncrypt,
-            )
-            await asyncio.wait_for(client.connect(), 4 * self._table.timeout_s)
-            self._client = client
-            await self._synchronise(client)
-        except ConfigError:
-            await self._drop("configuration")
-            raise
-        except Exception as error:
-            self._client = None
-            with contextlib.suppress(Exception):  # a half-open client: its socket goes, whatever it says
-                client.disconnect_socket()
-            raise _named(error, self._table.url) from error
-        self._attempts = 0
-        self._epoch += 1
-        self._session_id = secrets.randbelow(2**31 - 1) + 1
-
-    async def _synchronise(self, client: Client) -> None:
-        """Resolve namespace and node ids, learn the PLC's types, read the axis: nothing is kept from before."""
-        index = await client.get_namespace_index(self._table.namespace)
-        written = ["Apc.SessionId", "Apc.ModeRequest", "Apc.Request", "Apc.DivertRequest", "Apc.HeartbeatIn"]
-        written += [f"{mv.name}.{t}" for mv in self._config.mv for t in ("SP_Remote", "SP_RemoteSeq")]
-        axis = [f"{self._config.analyser.prefix}.{t}" for t in STREAM_AXIS]
-        tags = [*self._tags, *written, *(axis if self._config.analyser.kind == "opcua" else [])]
-        self._nodes = {tag: ua.NodeId(tag, index) for tag in tags}
-        values = dict(zip(tags, await self._read(tuple(tags)), strict=True))
-        unknown = [t for t in tags if values[t].StatusCode.value == ua.StatusCodes.BadNodeIdUnknown]
-        if unknown:
-            raise ConfigError(f"the server {self._table.url} has no tag {unknown[0]} ({len(unknown)} missing in all)")
-        self._types = {t: values[t].Value.VariantType for t in written if values[t].Value is not None}
-        if self._config.analyser.kind == "opcua":
-            steps, unit = values[axis[0]].Value, values[axis[1]].Value
-            if steps is None or unit is None:
-                raise ConfigError(f"the analyser gives no axis ({axis[0]}, {axis[1]})")
-            self._axis = (np.asarray(steps.Value, dtype=np.float64), str(unit.Value))
-
-    async def _read(self, tags: tuple[str, ...]) -> list[ua.DataValue]:
-        client = self._client
-        if client is None:
-            raise LinkLost("no connection")
-        nodes = [self._nodes[tag] for tag in tags]
-        values: list[ua.DataValue] = await client.uaclient.read_attributes(nodes, ua.AttributeIds.Value)
-        return values
-
-    async def _deadline(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result within the deadline; every way in which the stack says 'gone' becomes LinkLost."""
-        try:
-            return await asyncio.wait_for(work, self._table.timeout_s)
-        except (ConnectionError, TimeoutError, asyncio.CancelledError, ua.UaError, OSError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise  # we are being stopped, not the link
-            raise LinkLost(f"{type(error).__name__}: {error}".rstrip(": ")) from error
-
-    async def _drop(self, why: str) -> None:
-        """Abort the connection: the socket first, so that nothing that waits in it is sent later."""
-        self.trouble = why
-        client, self._client, self._session_id = self._client, None, 0
-        if client is None:
-            return
-        _abort(client)
-        with contextlib.suppress(Exception):  # only clears the dead client's tasks
-            await asyncio.wait_for(client.disconnect(), 0.2)
+    def _findings(self, wall_s: float) -> Iterator[Finding]:
+        """What people must be told of this connection, whatever the values are."""
+        for expiry in self._expiries:
+            yield from expiry.findings(wall_s)
+        if self._known.absent:
+            names = ", ".join(self._known.absent)
+            yield Finding("tags_absent", f"the server does not have {names}: done without"[:300], 3)
 
 
-async def _engineering_unit(node: Any) -> str:
-    prop = await node.get_child("0:EngineeringUnits")
-    return str((await prop.read_value()).DisplayName.Text)
-
-
-def _abort(client: Client) -> None:
-    """Reset the connection (RST), so that bytes still in flight are thrown away, not delivered late."""
-    protocol = client.uaclient.protocol
-    transport = getattr(protocol, "transport", None)
-    if transport is None:
-        return
-    raw = transport.get_extra_info("socket")
-    if raw is not None:
-        with contextlib.suppress(OSError):  # already closed
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-def _named(error: Exception, url: str) -> LinkLost | SecurityError:
-    """Security refusals apart from transport trouble: they need a person, not a retry."""
-    text = f"{type(error).__name__}: {error}".rstrip(": ")
-    names = ("Security", "Certificate", "Identity", "UserAccess", "BadTcpInternalError", "AssertionError")
-    if isinstance(error, AssertionError) or any(name in text for name in names):
-        return SecurityError(f"{url} refuses us or is not who it was: {text}; check certificates and password")
-    return LinkLost(f"{url} cannot be reached: {text}")
-
-
-def _raw(value: ua.DataValue) -> Raw:
-    """Value, quality class and source time of a DataValue, whatever it holds."""
-    stamp = value.SourceTimestamp or value.ServerTimestamp
-    time_s = stamp.replace(tzinfo=UTC).timestamp() if stamp is not None else time.time()
-    code = value.StatusCode
-    found = value.Value.Value if value.Value is not None else None
-    if isinstance(found, datetime):
-        found = found.replace(tzinfo=UTC).timestamp()
-    if code is None or code.is_good():
-        quality, reason = Quality.GOOD, ""
-    elif code.is_uncertain():
-        quality, reason = Quality.UNCERTAIN, code.name
-    else:
-        quality, reason = Quality.BAD, code.name
-    if found is None and quality is not Quality.BAD:
-        quality, reason = Quality.BAD, "no value"
-    return Raw(found, quality, reason, time_s)
-
-
-def _variant(value: float, kind: ua.VariantType) -> ua.Variant:
-    if kind is ua.VariantType.Boolean:
-        return ua.Variant(bool(value), kind)
-    return ua.Variant(int(value) if kind in INTEGER_TYPES else float(value), kind)
+def _number(raw: Raw) -> float | None:
+    """A usable number, None for anything else."""
+    told = raw.value
+    if isinstance(told, bool) or not isinstance(told, int | float) or not math.isfinite(told):
+        return None
+    return float(told)

@@ -10,7 +10,8 @@ import pytest
 
 from control.assess import Finding
 from control.signals import Quality
-from edge.acquire.tags import Raw, to_scan, wanted
+from edge.acquire.raw import Raw
+from edge.acquire.tags import to_scan, wanted
 from edge.alarms import CLEAR_AFTER_S, update
 from edge.config import read_config
 from edge.signals import Alarm, Scan

@@ -1,0 +1,133 @@
+"""One OPC UA session, from its making to its end: signed, encrypted, the server's certificate pinned, every call timed.
+
+A session that failed is thrown away with its client, never mended: a fresh client each epoch is simple, and a client
+that lived through a black hole may hang for ever. Its socket is reset, so that bytes still in flight are lost, not
+late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from asyncua import Client, ua
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+
+from edge.errors import DeviceError, LinkLost, SecurityError
+from edge.pki import ClientCredentials
+
+T = TypeVar("T")
+
+SESSION_TIMEOUT_MS = 30_000  # a session that died is gone from the PLC's few soon
+# What a server, or the stack, calls a refusal that no retry mends.
+REFUSALS = ("Security", "Certificate", "Identity", "UserAccess", "BadTcpInternalError")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Whom to connect to and as whom; timeout_s: of each call; channel_s: life of the secure channel before renewal."""
+
+    url: str
+    user: str
+    timeout_s: float
+    channel_s: float = 3600.0
+
+
+class Session:
+    """A session that is open until it is dropped or closed."""
+
+    def __init__(self, client: Client, endpoint: Endpoint) -> None:
+        self.client, self.endpoint = client, endpoint
+
+    async def read(self, nodes: Sequence[ua.NodeId]) -> list[ua.DataValue]:
+        """Values with status and times of the nodes, in one call; bad ones are values like others. Raises LinkLost."""
+        read = self.client.uaclient.read_attributes(list(nodes), ua.AttributeIds.Value)
+        values: list[ua.DataValue] = await self.within(read)
+        return values
+
+    async def write(self, nodes: Sequence[ua.NodeId], values: Sequence[ua.DataValue]) -> list[ua.StatusCode]:
+        """Write in one call and in order; the status codes. Raises LinkLost: the write's fate is then not known."""
+        written = self.client.uaclient.write_attributes(list(nodes), list(values), ua.AttributeIds.Value)
+        codes: list[ua.StatusCode] = await self.within(written)
+        return codes
+
+    async def within(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result within the deadline; every way in which the stack says 'gone' becomes LinkLost."""
+        try:
+            return await asyncio.wait_for(work, self.endpoint.timeout_s)
+        except (ConnectionError, TimeoutError, asyncio.CancelledError, ua.UaError, OSError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # we are being stopped, not the link
+            raise LinkLost(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+
+    async def drop(self) -> None:
+        """Throw the session away at once: the socket is reset first, so that nothing that waits in it is sent later."""
+        await discard(self.client)
+
+    async def close(self) -> None:
+        """End the session in good order, within the deadline."""
+        with contextlib.suppress(Exception):  # the server may be gone: there is nothing left to lose here
+            await asyncio.wait_for(self.client.disconnect(), self.endpoint.timeout_s)
+        await discard(self.client)
+
+
+async def open_session(endpoint: Endpoint, credentials: ClientCredentials) -> Session:
+    """Connect within twice the deadline of a call. Raises LinkLost, or SecurityError for a refusal by either side."""
+    client = Client(endpoint.url, timeout=endpoint.timeout_s)
+    client.name = client.description = "patloop edge"
+    client.application_uri = credentials.application_uri
+    client.session_timeout = SESSION_TIMEOUT_MS
+    client.secure_channel_timeout = round(1000 * endpoint.channel_s)
+    client.set_user(endpoint.user)
+    client.set_password(credentials.password)
+    try:
+        await client.set_security(
+            SecurityPolicyBasic256Sha256,
+            certificate=str(credentials.certificate),
+            private_key=str(credentials.private_key),
+            server_certificate=str(credentials.server_certificate),
+            mode=ua.MessageSecurityMode.SignAndEncrypt,
+        )
+        await asyncio.wait_for(client.connect(), 2 * endpoint.timeout_s)
+    except asyncio.CancelledError:
+        await discard(client)
+        raise
+    except Exception as error:
+        await discard(client)
+        raise named(error, endpoint.url) from error
+    return Session(client, endpoint)
+
+
+async def discard(client: Client) -> None:
+    """Reset the client's socket and end its tasks, whatever state it is in."""
+    _reset(client)
+    with contextlib.suppress(Exception):  # only clears the dead client's tasks
+        await asyncio.wait_for(client.disconnect(), 0.2)
+
+
+def named(error: Exception, url: str) -> DeviceError:
+    """A failed attempt as our own error: refusals apart from transport trouble, for they need a person, not a retry."""
+    if isinstance(error, DeviceError):
+        return error
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    # The stack asserts where a server refuses our certificate, and only then.
+    if isinstance(error, AssertionError) or any(name in text for name in REFUSALS):
+        return SecurityError(f"{url} refuses us or is not who it was: {text}; check certificates and password")
+    return LinkLost(f"{url} cannot be reached: {text}")
+
+
+def _reset(client: Client) -> None:
+    transport = getattr(client.uaclient.protocol, "transport", None)
+    if transport is None:
+        return
+    raw = transport.get_extra_info("socket")
+    if raw is not None:
+        with contextlib.suppress(OSError):  # already closed
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
