@@ -71,6 +71,7 @@ async def _run(line_file: Path, state: Path | None) -> None:
     from edge.notify import Notifier
     from edge.pki import credentials
     from edge.ports import Actuator
+    from edge.record.checkpoint import signer
     from edge.record.journal import Journal
     from edge.record.recorder import JournalRecorder
     from edge.service import LineClock, serve, start_body
@@ -95,7 +96,7 @@ async def _run(line_file: Path, state: Path | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with Journal.open(folder / "journal.sqlite", config.line.name) as journal:
-        recorder = JournalRecorder(journal)
+        recorder = JournalRecorder(journal, signer(folder / "pki"))
         if isinstance(source, FolderSource):
             source.resume(lambda: newest_counter(journal))
         recorder.start(clock.now_s(), start_body(line), line.artefacts())

@@ -79,6 +79,7 @@ async def serve(
             number += 1
             notifier.status(_status(thought))
             on_cycle(thought)
+            recorder.tidy(clock.now_s())
         except ReplayEnded:
             break
         except RecorderError as error:

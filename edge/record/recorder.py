@@ -11,6 +11,7 @@ import numpy as np
 
 from control.compiled import FUNCTIONS
 from edge.record.canonical import decode, encode, from_plain, pack_spectrum, to_plain, unpack_spectrum
+from edge.record.checkpoint import Signer
 from edge.record.journal import Journal, Row
 from edge.signals import Acted, Licence, Request, Sample, Scan, Thought, Verification
 from soft_sensors.bundle import HASHES, PARTS
@@ -19,26 +20,38 @@ from soft_sensors.signals import FloatArray, Quality, Spectrum
 # What load_bundle and load_controller read.
 LOADED = frozenset({*PARTS, HASHES, "card.toml", "golden.npz", *(f"{name}.casadi" for name in FUNCTIONS)})
 LATER = ("told", "texts", "lims", "context")  # of a scan: what records of earlier releases do not hold
+LOST_CYCLES = 2  # a service that is started again within so many has lost nothing worth telling
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed stamp, so that the same bundle is the same bytes
 
 
 class JournalRecorder:
     """Records cycles, write outcomes and starts; reads people's requests. Raises edge.errors.RecorderError."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(
+        self, journal: Journal, signer: Signer | None = None, sign_cycles: int = 600, sign_s: float = 3600.0
+    ) -> None:
+        """signer: signs the head at start, stop and every sign_cycles cycles or sign_s seconds; None: nobody does."""
         self._journal = journal
+        self._signer, self._sign_cycles, self._sign_s = signer, sign_cycles, sign_s
+        self._unsigned, self._signed_s = 0, 0.0  # cycles since the last checkpoint, and when it was
         self._axis: FloatArray | None = None
         newest = journal.last()
         self._read_to = newest.seq if newest else 0
         self._recorded_counter: tuple[int, float] | None = None
 
     def start(self, time_s: float, body: dict[str, Any], artefacts: dict[str, tuple[str, Path]]) -> Row:
-        """Record a start; each artefact (name -> hash, folder) is stored once a journal, whole."""
+        """Record a start; each artefact (name -> hash, folder) is stored once a journal, whole.
+
+        Time that was lost before it, without an orderly stop, is recorded first, as a gap.
+        """
+        self._own_up(time_s, body)
         held = {decode(row.body)["hash"] for row in self._journal.rows(kind="artefact")}
         for name, (digest, folder) in artefacts.items():
             if digest not in held:
                 self.artefact(time_s, name, digest, folder)
-        return self._journal.append("start", time_s, encode(body))
+        row = self._journal.append("start", time_s, encode(body))
+        self._sign(time_s)
+        return row
 
     def artefact(self, time_s: float, name: str, digest: str, folder: Path) -> None:
         """Store a bundle whole, so that what is decided with it can be computed again."""
@@ -66,12 +79,20 @@ class JournalRecorder:
     def stop(self, time_s: float, reason: str) -> None:
         """Record an orderly end."""
         self._journal.append("stop", time_s, encode({"reason": reason}))
+        self._sign(time_s)
+
+    def tidy(self, now_s: float) -> None:
+        """What the record needs between two cycles: the head is signed when that is due."""
+        if self._unsigned >= self._sign_cycles or (self._unsigned and abs(now_s - self._signed_s) >= self._sign_s):
+            self._sign(now_s)
+            self._axis = None  # written again with the next spectrum: it must not be retired with the oldest cycles
 
     def cycle(self, sample: Sample, thought: Thought) -> None:
         """Record a cycle; durable when this returns."""
         plain, blob = self._plain(sample)
         body = encode({"sample": plain, "thought": thought})
         self._journal.append("cycle", sample.scan.time_s, body, blob)
+        self._unsigned += 1
         spectrum = sample.scan.spectrum
         if spectrum is not None:
             self._recorded_counter = (spectrum.counter, spectrum.time_s)
@@ -91,6 +112,22 @@ class JournalRecorder:
                 texts = (str(asked.get(key) or "") for key in ("action", "value", "user", "reason"))
                 found.append(Request(row.seq, *texts))
         return tuple(found)
+
+    def _sign(self, time_s: float) -> None:
+        if self._signer is not None:
+            self._signer.checkpoint(self._journal, time_s)
+        self._unsigned, self._signed_s = 0, time_s
+
+    def _own_up(self, time_s: float, body: dict[str, Any]) -> None:
+        """Record a gap when the newest cycle is older than LOST_CYCLES cycles and nobody stopped the service."""
+        cycle, stop = self._journal.last("cycle"), self._journal.last("stop")
+        cycle_s = body.get("config", {}).get("line", {}).get("cycle_s")
+        if cycle is None or cycle_s is None or (stop is not None and stop.seq > cycle.seq):
+            return
+        lost_s = time_s - cycle.time_s
+        if lost_s > LOST_CYCLES * cycle_s:
+            told = {"from_s": cycle.time_s, "to_s": time_s, "seconds": lost_s, "after": cycle.seq}
+            self._journal.append("gap", time_s, encode({**told, "why": "no orderly stop"}))
 
     def _plain(self, sample: Sample) -> tuple[dict[str, Any], bytes | None]:
         scan = sample.scan
