@@ -65,6 +65,7 @@ async def _run(line_file: Path, state: Path | None) -> None:
     from edge.acquire.folder import FolderSource, newest_counter
     from edge.acquire.opcua import OpcUaLine
     from edge.acquire.replay import WallClock
+    from edge.acquire.told import WithRecord
     from edge.actuate.opcua import OpcUaActuator
     from edge.identity import require_own_names
     from edge.line import compose
@@ -102,7 +103,7 @@ async def _run(line_file: Path, state: Path | None) -> None:
         recorder.start(clock.now_s(), start_body(line), line.artefacts())
         try:
             await serve(
-                line, source, actuator, recorder, clock, notifier=Notifier.from_environment(), stop=stop
+                line, WithRecord(source, journal, config), actuator, recorder, clock, notifier=Notifier.from_environment(), stop=stop
             )  # fmt: skip
         finally:
             if remote is not None:
