@@ -102,8 +102,9 @@ async def _run(line_file: Path, state: Path | None) -> None:
             source.resume(lambda: newest_counter(journal))
         recorder.start(clock.now_s(), start_body(line), line.artefacts())
         try:
+            seen = WithRecord(source, journal, config)
             await serve(
-                line, WithRecord(source, journal, config), actuator, recorder, clock, notifier=Notifier.from_environment(), stop=stop
+                line, seen, actuator, recorder, clock, notifier=Notifier.from_environment(), stop=stop
             )  # fmt: skip
         finally:
             if remote is not None:
