@@ -29,17 +29,21 @@ def begin_format_1(path: Path, line: str = LINE, now_s: float = 1.5) -> None:
 
 
 def fill(path: Path, count: int, big: int, small: int, signer: Signer | None = None) -> None:
-    """Records 2 to count: cycles with and without spectra, long and short ones, a checkpoint now and then."""
+    """Records 2 to count: cycles with and without spectra, long and short ones, a checkpoint now and then.
+
+    The writer is another one from record 23 on: what is before can go without what is after.
+    """
     noise = np.random.default_rng(7)
-    with Journal.open(path, LINE, now=lambda: 1.5) as journal:
-        for i in range(2, count + 1):
-            if signer is not None and i % 5 == 0:
-                signer.checkpoint(journal, 1000.0 + i)
-                continue
-            text = "".join(chr(97 + n) for n in noise.integers(0, 26, size=big if i % 4 == 0 else small))
-            body = encode({"i": i, "text": text, "same": "in every one " * 30})
-            blob = pack_spectrum(noise.normal(size=125)) if i % 3 else None
-            journal.append("cycle" if i % 2 else "act", 1000.0 + i * 1.25, body, blob)
+    for part in (range(2, min(23, count + 1)), range(23, count + 1)):
+        with Journal.open(path, LINE, now=lambda: 1.5) as journal:
+            for i in part:
+                if signer is not None and i % 5 == 0:
+                    signer.checkpoint(journal, 1000.0 + i)
+                    continue
+                text = "".join(chr(97 + n) for n in noise.integers(0, 26, size=big if i % 4 == 0 else small))
+                body = encode({"i": i, "text": text, "same": "in every one " * 30})
+                blob = pack_spectrum(noise.normal(size=125)) if i % 3 else None
+                journal.append("cycle" if i % 2 else "act", 1000.0 + i * 1.25, body, blob)
 
 
 def copy(journal: Path, folder: Path) -> Path:
