@@ -18,6 +18,7 @@ from deploy.demo import Stage
 from deploy.faults import line_end, service_end
 from deploy.faults.impair import Fault, plan
 from deploy.faults.judge import Injected, Seen, Verdict, judge
+from deploy.faults.machine import Machine
 from deploy.faults.stage import stage_line
 from deploy.faults.wire import Wire
 from edge.errors import PatloopError, RecorderError
@@ -75,18 +76,19 @@ class Follower:
 def run(
     out: Path, faults: int, seed: int, *, cycle_s: float = 1.0, follow_tag: bool = False, number: int = 0,
     told: Callable[[int, Fault], None] = lambda *_: None, calm_cycles: float = CALM_CYCLES,
+    script: tuple[Fault, ...] = (),
 ) -> Outcome:  # fmt: skip
-    """Play so many faults on one wire. Raises PatloopError when an end dies or the loop never closes."""
+    """Play so many faults on one wire, or a script of them. PatloopError: an end died, or the loop never closed."""
     watchdog_s = WATCHDOG_CYCLES * cycle_s
     injected: list[Injected] = []
-    with Wire(seed, number) as wire:
+    with Wire(seed, number) as wire, Machine() as machine:
         stage = stage_line(out, f"opc.tcp://{wire.line_host}:{PORT}", cycle_s, follow_tag=follow_tag)
         follower = Follower(stage)
         with _ends(wire, stage, watchdog_s, seed) as alive:
             _until(lambda: _close_when_seen(follower, stage), follower, alive, "the service's first cycles")
             _until(lambda: _in_charge(follower), follower, alive, "the loop to be closed")
             time.sleep(calm_cycles * cycle_s)
-            for done, fault in enumerate(plan(seed, faults, LONGEST_WATCHDOGS * watchdog_s)):
+            for done, fault in enumerate(script or plan(seed, faults, LONGEST_WATCHDOGS * watchdog_s)):
                 told(done, fault)
                 wire.spoil(fault)
                 from_s = time.time()
@@ -99,8 +101,10 @@ def run(
         follower.look()
         counts = dict(wire.counts)
     sizes = [json.loads(row) for row in (out / service_end.LOG).read_text().splitlines()]
-    verdict = judge(follower.cycles, follower.line, sizes, injected, cycle_s=cycle_s, watchdog_s=watchdog_s)
-    return _outcome(stage, verdict, counts, faults)
+    verdict = judge(
+        follower.cycles, follower.line, sizes, injected, machine, cycle_s=cycle_s, watchdog_s=watchdog_s
+    )
+    return _outcome(stage, verdict, counts, len(injected))
 
 
 def _outcome(stage: Stage, verdict: Verdict, counts: dict[str, int], faults: int) -> Outcome:

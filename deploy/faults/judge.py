@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from deploy.faults.machine import Machine
+
 Rows = Sequence[Mapping[str, Any]]
 WITHIN_CYCLES = 2.0
 OLD_TICKS = 1.0  # line seconds: a look is between two of the line's ticks, and so is what both ends wrote down
@@ -62,17 +64,24 @@ class Seen:
 
 @dataclass
 class Verdict:
-    """wrong: every breach in words; figures: what was counted."""
+    """wrong: every breach in words; figures: what was counted; machine: knows when nobody here could keep time."""
 
+    machine: Machine
     wrong: list[str] = field(default_factory=list)
+    excused: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+
+    def late(self, what: str, from_s: float, to_s: float) -> None:
+        """A breach in time: the loop's, unless the machine itself stood still then."""
+        (self.excused if self.machine.stalled(from_s, to_s) else self.wrong).append(what)
 
 
 def judge(
-    cycles: Sequence[Seen], line: Rows, sizes: Rows, faults: Sequence[Injected], *, cycle_s: float, watchdog_s: float
-) -> Verdict:
+    cycles: Sequence[Seen], line: Rows, sizes: Rows, faults: Sequence[Injected], machine: Machine,
+    *, cycle_s: float, watchdog_s: float,
+) -> Verdict:  # fmt: skip
     """Everything that must not be, over a whole run."""
-    verdict = Verdict()
+    verdict = Verdict(machine)
     _period(verdict, cycles, cycle_s)
     ticks = [row for row in line if row["what"] == "tick"]
     _recovery(verdict, cycles, ticks, faults, cycle_s)
@@ -80,6 +89,9 @@ def judge(
     _setpoints(verdict, cycles, line, watchdog_s)
     _growth(verdict, sizes, "service", {"rss_mb": 6.0, "files": 1.0, "sockets": 1.0, "tasks": 2.0})
     _growth(verdict, ticks, "line", {"connections": 2.0, "subscriptions": 1.0, "tasks": 12.0})
+    stalls = [b - a for a, b in machine.stalls]
+    worst_s = max(stalls, default=0.0)
+    verdict.figures["machine"] = {"stalls": len(stalls), "worst_s": worst_s, "excused": verdict.excused}
     return verdict
 
 
@@ -90,11 +102,13 @@ def _period(verdict: Verdict, cycles: Sequence[Seen], cycle_s: float) -> None:
         gap = math.floor(after.time_s / cycle_s + 1e-6) - math.floor(before.time_s / cycle_s + 1e-6)
         if gap > 1 and before.online and after.online:
             missed_online += gap - 1
-            verdict.wrong.append(f"{gap - 1} cycles missing before {after.time_s:.2f}, online on both sides")
+            told = f"{gap - 1} cycles missing before {after.time_s:.2f}, online on both sides"
+            verdict.late(told, before.time_s, after.time_s)
         elif gap > 1:
             missed_lost += gap - 1
             if gap > 2:
-                verdict.wrong.append(f"{gap - 1} cycles missing before {after.time_s:.2f} while the link was lost")
+                told = f"{gap - 1} cycles missing before {after.time_s:.2f} while the link was lost"
+                verdict.late(told, before.time_s, after.time_s)
     late = [c.time_s % cycle_s for c in cycles]
     steps = np.diff([c.time_s for c in cycles])
     verdict.figures["period"] = {
@@ -117,7 +131,8 @@ def _recovery(
     took: dict[str, list[float]] = {}
     back: dict[str, list[float]] = {}
     steps: dict[str, list[int]] = {}
-    for fault, until in zip(faults, [*(f.from_s for f in faults[1:]), math.inf], strict=True):
+    for number, fault in enumerate(faults):
+        until = faults[number + 1].from_s if number + 1 < len(faults) else math.inf
         after = [c for c in cycles if fault.to_s < c.time_s < until]
         first = next((c for c in after if c.online), None)
         if first is None:
@@ -127,7 +142,8 @@ def _recovery(
         took.setdefault(fault.kind, []).append(waited)
         back.setdefault(fault.kind, []).append((fault.back_s - fault.to_s) / cycle_s)
         if waited > WITHIN_CYCLES:
-            verdict.wrong.append(f"{fault.kind} ended at {fault.to_s:.2f}: online after {waited:.2f} cycles")
+            told = f"{fault.kind} ended at {fault.to_s:.2f}: online after {waited:.2f} cycles"
+            verdict.late(told, fault.to_s, first.time_s)
         now = bisect(told_at, first.time_s) - 1
         old_s = ticks[now]["time_s"] - first.line_time_s if now >= 0 else 0.0
         if not old_s <= OLD_TICKS:
@@ -180,7 +196,7 @@ def _setpoints(verdict: Verdict, cycles: Sequence[Seen], line: Rows, watchdog_s:
             verdict.wrong.append(f"the line took {row['tag']} while it was not remote")
         else:
             late.append(row["wall_s"] - at)
-    if late and max(late) > watchdog_s + 1.0:
+    if max(late, default=0.0) > watchdog_s + 1.0:
         verdict.wrong.append(f"a setpoint moved the line {max(late):.2f} s after it was decided")
     refused = Counter(row["code"] for row in line if row["what"] == "setpoint" and not row["code"].startswith("Good"))
     verdict.figures["setpoints"] = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from deploy.fuzz import files
+from deploy.fuzz import files, scan
 from deploy.fuzz.target import Target
 
 
 def targets() -> tuple[Target, ...]:
     """Every parser that reads what comes from outside."""
-    return files.targets()
+    return (*scan.targets(), *files.targets())
