@@ -17,6 +17,7 @@ def factors(bundle: ControllerBundle, situation: Situation) -> FloatArray:
     return np.array([situation.refill_factor.get(name, 1.0) for name in bundle.inputs])
 
 
+@np.errstate(over="ignore")  # a refill factor near nothing: the move is checked afterwards
 def room(bundle: ControllerBundle, situation: Situation) -> Bounds:
     """Limits, rates and caps of every input, and the soft limits backed off by how unsure the belief is.
 
