@@ -17,7 +17,7 @@ from edge.signals import Context, Scan
 
 TagName = Annotated[str, Field(min_length=1)]
 TAGS = "tags"
-MOST_TEXT = 64  # characters of a batch, product or lot: our choice, longer ones are cut for nobody but refused
+MOST_TEXT = 64  # characters of a batch, product or lot: our choice; a longer text is not taken
 
 
 class ContextTable(Table):

@@ -13,6 +13,7 @@ from control.signals import LabResult, Quality, Reading
 from edge.acquire.protections import has
 from edge.acquire.raw import Raw
 from edge.config import LineConfig
+from edge.context import MOST_TEXT
 from edge.signals import Link, Scan
 from soft_sensors.signals import Spectrum
 
@@ -36,6 +37,7 @@ STREAM = (
     "DiagnosticStatus", "ScaledData",
 )  # fmt: skip
 STREAM_AXIS = ("Axis", "AxisUnit")
+SAMPLE_ID = "SampleId"
 LAB = ("ResultCounter", "SampleTime", "ResultTime", "AssayPct", "TabletWeightMg", "HardnessN")
 SAMPLING, GRAB_SAMPLE, GOOD_RESULT = 16, 0x8000, 1  # OPC 10020 (ADI) ExecutionCycle and AcquisitionResultStatus
 OPERATING = "Operating"  # OPC 10020: the one state of device and channel whose data count
@@ -60,9 +62,15 @@ def wanted(config: LineConfig) -> tuple[str, ...]:
             tags += [f"{mv.name}.{name}" for name in FEEDER]
     if config.analyser.kind == "opcua" and config.analyser.find == "tags":
         tags += [f"{config.analyser.prefix}.{name}" for name in STREAM]
-    if config.lab is not None:
+    if config.lab is not None and config.lab.prefix is not None:
         tags += [f"{config.lab.prefix}.{name}" for name in LAB]
-    return tuple(tags)
+    return tuple(dict.fromkeys([*tags, *texts(config)]))
+
+
+def texts(config: LineConfig) -> tuple[str, ...]:
+    """The tags that hold text: what is being made, and the laboratory's sample id; a line may do without each."""
+    lab = () if config.lab is None or config.lab.prefix is None else (f"{config.lab.prefix}.{SAMPLE_ID}",)
+    return (*lab, *(() if config.context is None else config.context.tags()))
 
 
 def written(config: LineConfig) -> tuple[str, ...]:
@@ -74,7 +82,8 @@ def written(config: LineConfig) -> tuple[str, ...]:
 def required(config: LineConfig) -> tuple[str, ...]:
     """Those tags without which nothing can be done; what else is absent is told, and does without."""
     process = ("Press.", "Gate.", "Line.")
-    needed = [t for t in wanted(config) if not t.startswith(process) and not t.endswith(FEEDER)]
+    spare = texts(config)
+    needed = [t for t in wanted(config) if t not in spare and not t.startswith(process) and not t.endswith(FEEDER)]
     clock = None if config.opcua is None else config.opcua.clock_tag
     return tuple(dict.fromkeys([*needed, *written(config), *([clock] if clock else [])]))
 
@@ -99,11 +108,12 @@ def to_scan(
     axis: of the analyser and its unit, None where there is no spectrum; told: what people must be told of the look.
     """
     stream = f"{config.analyser.prefix}."
-    lab = None if config.lab is None else f"{config.lab.prefix}."
+    lab = None if config.lab is None or config.lab.prefix is None else f"{config.lab.prefix}."
+    said = {tag: raw[tag] for tag in texts(config) if tag in raw}
     readings = {
         tag: _reading(value)
         for tag, value in raw.items()
-        if not tag.startswith(stream) and not (lab and tag.startswith(lab))
+        if tag not in said and not tag.startswith(stream) and not (lab and tag.startswith(lab))
     }
     for mv in config.mv:
         readings.update(_aged(config, raw, readings, mv.name, now_s))
@@ -120,6 +130,7 @@ def to_scan(
         spectrum=None if axis is None else _spectrum(config, raw, axis),
         lab=None if lab is None else _lab(raw, lab),
         told=told,
+        texts={tag: text for tag, value in said.items() if (text := _text(value)) is not None},
     )
 
 
@@ -246,4 +257,13 @@ def _lab(raw: Mapping[str, Raw], prefix: str) -> LabResult | None:
     if any(t.quality is Quality.BAD for t in times):
         return None
     assay, weight, hardness = (number[n].value for n in ("AssayPct", "TabletWeightMg", "HardnessN"))
-    return LabResult(counter.value, times[0].value, times[1].value, assay, weight, hardness)
+    sample_id = _text(raw[f"{prefix}{SAMPLE_ID}"]) if f"{prefix}{SAMPLE_ID}" in raw else None
+    return LabResult(counter.value, times[0].value, times[1].value, assay, weight, hardness, sample_id or "")
+
+
+def _text(raw: Raw) -> str | None:
+    """A text of one line that a batch or sample may be called; None where the tag holds none that is good."""
+    if raw.quality is not Quality.GOOD or not isinstance(raw.value, str):
+        return None
+    text = raw.value.strip()
+    return text if len(text) <= MOST_TEXT and (text.isprintable() or not text) else None
