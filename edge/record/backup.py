@@ -138,9 +138,11 @@ def _fill(
             copy_database(file, draft / STATE / name, _silent)
         else:
             copy_file(file, draft / STATE / name)
+    archives = _archives(copy)
+    clean(copy)
     files = {path.relative_to(draft).as_posix(): _held(path) for path in walk(draft)}
     manifest = Manifest(
-        config.line.name, now_s, f"patloop {version('patloop')}", seq, digest, files, tuple(left_out), _archives(copy)
+        config.line.name, now_s, f"patloop {version('patloop')}", seq, digest, files, tuple(left_out), archives
     )
     (draft / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n")
     for folder in {path.parent for path in walk(draft)}:
@@ -180,6 +182,12 @@ def sync_file(path: Path) -> None:
     """What was written to a file is on the disk when this returns."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def clean(database: Path) -> None:
+    """Remove what a look at a file in write-ahead mode leaves beside it; nobody may have it open."""
+    for end in SCRATCH[:2]:
+        database.with_name(database.name + end).unlink(missing_ok=True)
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -226,8 +234,6 @@ def _head_of(copy: Path) -> tuple[int, str]:
     head.write_text(json.dumps({"seq": newest.seq, "hash": newest.hash.hex()}) + "\n", encoding="ascii")
     sync_file(head)
     found = verify(copy)
-    for scratch in (copy.with_name(copy.name + "-wal"), copy.with_name(copy.name + "-shm")):
-        scratch.unlink(missing_ok=True)  # of the reader's; empty
     if not found.ok:
         raise RecorderError(f"the journal is not sound, so no backup is made of it: {found.reason}")
     return newest.seq, newest.hash.hex()

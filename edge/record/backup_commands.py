@@ -68,7 +68,7 @@ def check(folder: Path) -> None:
         click.echo(f"not as it was made: {len(found.wrong)} wrong ({folder})")
         sys.exit(1)
     made = found.manifest
-    click.echo(f"as it was made: {made.line} at {utc(made.made_s)}, {len(made.files)} files, record {made.seq} the last")
+    click.echo(f"as it was made: {made.line} at {utc(made.made_s)}, {len(made.files)} files, last record {made.seq}")
 
 
 @backup.command()

@@ -25,6 +25,7 @@ from edge.record.backup import (
     STATE,
     Held,
     Manifest,
+    clean,
     copy_file,
     digest_of,
     part_name,
@@ -120,9 +121,8 @@ def _record_wrong(path: Path, manifest: Manifest) -> list[str]:
     except PatloopError as error:
         return [str(error)]
     finally:
-        for end in ("-wal", "-shm"):  # a look at a file in write-ahead mode leaves these; a backup stays as it is
-            with suppress(OSError):
-                path.with_name(path.name + end).unlink(missing_ok=True)
+        with suppress(OSError):  # a medium that cannot be written was not written to
+            clean(path)
     return [] if path.read_bytes() == held else ["the journal changed while it was read"]
 
 
