@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.acquire.dropped import Settling, move, say_why
 from edge.config import LineConfig
 from edge.errors import ConfigError
 from edge.ports import Clock
@@ -41,15 +42,6 @@ class Picked:
     name: str
 
 
-@dataclass(frozen=True)
-class Still:
-    """Size and time of change of a file, and since when (monotonic clock, s) they have been these."""
-
-    size: int
-    changed_ns: int
-    since_s: float
-
-
 def newest_counter(journal: Journal) -> int:
     """The acquisition counter of the newest spectrum on the record, 0 when there is none. Raises RecorderError."""
     row = journal.last("cycle")
@@ -69,14 +61,14 @@ class FolderSource:
     ) -> None:
         table = config.analyser
         assert table.folder is not None, "checked with the configuration"
-        self._folder, self._pattern, self._settle_s = table.folder, table.pattern, table.settle_s
-        self._clock, self._axis_unit, self._log, self._now_s = clock, axis_unit, log, now_s
-        self._still: dict[str, Still] = {}
+        self._folder, pattern = table.folder, table.pattern
+        self._settling = Settling(self._folder, lambda n: fnmatch.fnmatchcase(n, pattern), table.settle_s, now_s)
+        self._clock, self._axis_unit, self._log = clock, axis_unit, log
         self._picked: Picked | None = None
         self._recorded: Callable[[], int] = lambda: 0
         try:
-            if re.fullmatch(r"\.\w+", Path(self._pattern).suffix):
-                check_reader(Path(self._pattern))
+            if re.fullmatch(r"\.\w+", Path(pattern).suffix):
+                check_reader(Path(pattern))
             for name in MOVED_TO:
                 (self._folder / name).mkdir(exist_ok=True)
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -118,15 +110,15 @@ class FolderSource:
         try:
             return self._spectrum(self._picked)
         except TableError as error:
-            moved = _move(self._place(self._picked), self._folder / "refused", self._picked.counter)
+            moved = move(self._place(self._picked), self._folder / "refused", self._picked.counter)
             self._picked = None
-            moved.with_name(f"{moved.name}.why.txt").write_text(f"{error}\n", encoding="utf-8")
+            say_why(moved, str(error))
             return None
 
     def _finish(self) -> None:
         """Move the picked file to done/, once its counter is on the record."""
         if self._picked is not None and self._recorded() == self._picked.counter:
-            _move(self._place(self._picked), self._folder / "done", self._picked.counter)
+            move(self._place(self._picked), self._folder / "done", self._picked.counter)
             self._picked = None
 
     def _pick(self) -> Picked | None:
@@ -149,20 +141,9 @@ class FolderSource:
 
     def _settled(self) -> str | None:
         """The first name that matches, if that file has stood still; later names wait for it, so order is kept."""
-        now_s, seen = self._now_s(), {}
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or not fnmatch.fnmatchcase(entry.name, self._pattern):
-                    continue
-                if not entry.is_file(follow_symlinks=False):
-                    continue
-                told = entry.stat(follow_symlinks=False)
-                before = self._still.get(entry.name)
-                same = before is not None and (before.size, before.changed_ns) == (told.st_size, told.st_mtime_ns)
-                seen[entry.name] = before if before and same else Still(told.st_size, told.st_mtime_ns, now_s)
-        self._still = seen
-        first = min(seen, default=None)
-        return first if first is not None and now_s - seen[first].since_s >= self._settle_s else None
+        settled = self._settling.look()
+        first = min(settled, default=None)
+        return first if first is not None and settled[first] else None
 
     def _spectrum(self, picked: Picked) -> Spectrum:
         """The one spectrum of a file; its time is the file's time of change. Raises TableError, ConfigError."""
@@ -178,16 +159,6 @@ class FolderSource:
 
     def _place(self, picked: Picked) -> Path:
         return self._folder / "picked" / picked.name
-
-
-def _move(path: Path, to: Path, counter: int) -> Path:
-    """Move a file, never over another: a name that is taken gets the counter behind it, or more."""
-    place, again = to / path.name, counter
-    while place.exists():
-        place = to / f"{path.name}.{again}"
-        again += 1
-    path.rename(place)
-    return place
 
 
 def _append(log: Path, picked: Picked) -> None:

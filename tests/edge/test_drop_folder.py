@@ -169,7 +169,7 @@ def test_never_lost_never_twice_whatever_fails(
             if action == "log":
                 patch.setattr(edge.acquire.folder, "_append", failing)
             if action == "move":
-                patch.setattr(edge.acquire.folder, "_move", failing)
+                patch.setattr(edge.acquire.folder, "move", failing)
             spectrum = watched.scan().spectrum
         if spectrum is not None and action != "journal":  # else: nothing was recorded, the disk was full
             watched.record.append(spectrum.counter)
