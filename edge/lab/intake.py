@@ -11,7 +11,7 @@ import fcntl
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,13 @@ class Origin:
 
 @dataclass(frozen=True)
 class Entered:
-    """What became of a result: its record, its state, and why it was refused."""
+    """What became of a result: its record, its state, why it was refused; again: it was there before (same file)."""
 
     seq: int
     sample_id: str
     status: str
     why: str
+    again: bool = False
 
 
 class Intake:
@@ -78,7 +79,7 @@ class Intake:
             self._catch_up()
             known = self._entered.get(origin.key) if origin.sha256 else None
             if known is not None:
-                return known
+                return replace(known, again=True)
             body = self._judged(told, why, now_s)
             row = self._journal.append(KIND, now_s, encode({**body, "source": origin.source, "file": asdict(origin)}))
             self._catch_up()
