@@ -6,7 +6,7 @@ checks. `cycle` puts the two ends round it: it records before it acts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,9 @@ from control.assess import Finding, assess, assess_estimate, assess_material
 from control.guard import Permission, Room, guard
 from control.signals import Command, Decision, Estimate, Mode, Target
 from control.track import Tracked, TrackMemory, track
+from edge.acquire.protections import missing, spoken
 from edge.actuate import handshake
+from edge.actuate.verified import Sent, Step, admit, read_back, remember, without_setpoints
 from edge.alarms import update
 from edge.lab.join import LabMemory, join, observed
 from edge.lab.settings import LabTable
@@ -27,6 +29,12 @@ from edge.situation import Remembered, situation
 from edge.understand import freshness, target
 from edge.watching import Watch, channels, told_of_drift
 
+READ_BACK = {
+    "taken": "a write whose fate was not known was taken",
+    "not_taken": "a write whose fate was not known was not taken",
+    "foreign": "the PLC has setpoints that we did not send, adopted as they are",
+    "ignored": "the PLC does not follow our setpoints",
+}
 LATE_AFTER = 0.8  # of a cycle: a move computed later than this after the look at the line is not sent
 
 
@@ -44,6 +52,7 @@ class Loop:
     controller: Any = None
     alarms: tuple[Alarm, ...] = ()
     pending: tuple[Alarm, ...] = ()
+    sent: Sent = field(default_factory=Sent)
     holding_since_s: float | None = None
     recorded: frozenset[str] = frozenset()
 
@@ -99,8 +108,9 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     belief, decision, room_given = None, None, None
     tracked: Tracked | None = None
     command = Command(loop.mode, {}, {}, holding=True, divert=False, reasons=(f"hold: {fit.reason}",))
-    release = _release(line, loop, scan)
-    shake, authority = handshake.advance(loop.handshake, loop.mode, scan.readings, scan.session_id, release)
+    release = _release(line, loop, sample)
+    has = spoken("full" if line.config.opcua is None else line.config.opcua.handshake)
+    shake, authority = handshake.advance(loop.handshake, loop.mode, scan.readings, scan.session_id, release, has)
     reject = Permission(given=False)
     if aim is not None and scan.link is Link.ONLINE:
         scan = replace(scan, lims=loop.lab.waiting)  # those that came while nothing could be done with them, too
@@ -116,7 +126,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         command = guard(loop.mode, decision, room, authority, fit, reject)
         # After a hold a controller starts anew from what the PLC works with: no bump.
         loop = replace(loop, controller=None if command.holding else memory)
-    shake, wire = handshake.wire(shake, loop.mode, command.writes, reject)
+    shake, wire = handshake.wire(shake, loop.mode, command.writes, reject, has)
     if loop.mode is Mode.ADVISE and not licensed.given:
         command = replace(command, reasons=(*command.reasons, f"advice only: {licensed.reason}"))
     since_s = (loop.holding_since_s or scan.time_s) if command.holding else None
@@ -140,7 +150,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
 def _told(line: Line, loop: Loop, sample: Sample, licensed: Permission) -> tuple[Finding, ...]:
     """What people must be told of model, estimate and its drift, on any line."""
     now, unit = loop.estimate, line.sensor.card.axis_unit
-    found = [*told_of_model(loop.mode, sample.licence, licensed, sample.scan.time_s)]
+    found = [*_told_of_wire(line, sample), *told_of_model(loop.mode, sample.licence, licensed, sample.scan.time_s)]
     found += sample.scan.told
     found += assess_estimate(now, "" if now is None else channels(now, unit))
     return (*found, *told_of_drift(loop.sensed.watch, now, unit))
@@ -157,8 +167,26 @@ def _answer(line: Line, loop: Loop, requests: tuple[Request, ...]) -> Loop:
     return loop
 
 
-def _release(line: Line, loop: Loop, scan: Scan) -> Permission:
-    limit_s = line.config.freshness.release_after_s
+def _told_of_wire(line: Line, sample: Sample) -> Iterator[Finding]:
+    """What people must be told of the line's connection, of what became of the last write, and of what is missing."""
+    yield from sample.scan.told
+    acted, said = sample.acted, "; ".join(f"{tag} {code}" for tag, code in sample.acted.codes.items())
+    if acted.step:
+        yield Finding("write_refused", f"the write was {acted.outcome} ({acted.step}): {said}"[:300], 2, 10.0)
+    if acted.read_back:
+        yield Finding("write_read_back", f"{READ_BACK[acted.read_back]}: {said}"[:300], 2)
+    lacking = () if line.config.opcua is None or not line.config.mv else missing(line.config.opcua.handshake)
+    if lacking:
+        first, more = "; ".join(lacking[:2]), len(lacking) - 2
+        tail = f"; and {more} more: patloop check" if more > 0 else ""
+        yield Finding("unprotected", f"the PLC's handshake lacks {len(lacking)} tags: {first}{tail}", 3)
+
+
+def _release(line: Line, loop: Loop, sample: Sample) -> Permission:
+    """Whether the plant is to be given back to the PLC in good order, and why."""
+    if sample.acted.read_back == "ignored":
+        return Permission(given=True, reason="the PLC does not follow our setpoints: it is given back")
+    limit_s, scan = line.config.freshness.release_after_s, sample.scan
     held_s = 0.0 if loop.holding_since_s is None else scan.time_s - loop.holding_since_s
     if held_s > limit_s:
         return Permission(given=True, reason=f"held for {held_s:.0f} s: the plant is given back to the PLC")
@@ -171,6 +199,7 @@ async def cycle(
 ) -> tuple[Thought, Loop, Acted]:  # fmt: skip
     """One turn: look, think, record, act; what became of the writes is part of the next sample."""
     scan = await source.scan()
+    acted, sent = read_back(loop.sent, acted, scan)
     licence = line.licences.acquire(scan.time_s)
     for digest, folder in line.licences.folders().items():
         if digest not in loop.recorded:
@@ -181,13 +210,24 @@ async def cycle(
     thought, loop = think(line, loop, sample)
     recorder.cycle(sample, thought)
     if not thought.wire or actuator is None:
-        return thought, prepare(line, loop), Acted("none")
+        return thought, prepare(line, replace(loop, sent=sent)), Acted("none")
     if clock.now_s() - scan.time_s > LATE_AFTER * line.config.line.cycle_s:
-        outcome = Acted("late")
+        outcome = Acted("late", {}, Step.VERIFY)
     else:
-        outcome = await actuator.write(thought.wire)
+        outcome = await _write(line, scan, thought, actuator)
     recorder.acted(sample, outcome)
+    loop = replace(loop, sent=remember(sent, scan, thought, outcome))
     return thought, prepare(line, loop), outcome
+
+
+async def _write(line: Line, scan: Scan, thought: Thought, actuator: Actuator) -> Acted:
+    """The verified write; of a refused one the handshake still goes out, so that the PLC knows that we live."""
+    assert line.control is not None, "only a controlled line has something to write"
+    refusal = admit(line.control.settings, scan, thought)
+    if refusal is None:
+        return await actuator.write(thought.wire, scan.epoch)
+    rest = await actuator.write(without_setpoints(thought.wire), scan.epoch)
+    return replace(rest, outcome="refused", codes={**rest.codes, **refusal.codes}, step=refusal.step)
 
 
 def prepare(line: Line, loop: Loop) -> Loop:

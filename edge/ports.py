@@ -19,8 +19,11 @@ class Source(Protocol):
 class Actuator(Protocol):
     """Moves the line."""
 
-    async def write(self, wire: tuple[tuple[str, float], ...]) -> Acted:
-        """Write in one call, in order; the outcome says what is known of it."""
+    async def write(self, wire: tuple[tuple[str, float], ...], epoch: int | None = None) -> Acted:
+        """Write in one call, in order; the outcome says what is known of it.
+
+        epoch: of the look that it was computed from: dropped on any other connection; None: on whatever there is.
+        """
         ...
 
 

@@ -97,8 +97,13 @@ def freshness(settings: ControlSettings, scan: Scan, acted: Acted) -> Permission
     """
     if scan.link is Link.LOST:
         return Permission(given=False, reason=f"no connection to the line: {scan.reason}")
+    if scan.link is Link.STALE:
+        return Permission(given=False, reason=scan.reason or "nothing in the line moves")
     if acted.outcome == "unknown":
         return Permission(given=False, reason="the fate of the last write is not known")
+    if acted.read_back == "foreign":
+        told = "; ".join(f"{tag} {said}" for tag, said in acted.codes.items())
+        return Permission(given=False, reason=f"the PLC has setpoints that are not ours: {told}")
     needed = [*RECIPE, *(f"{mv.name}.SP_Working" for mv in settings.mv)]
     found = {tag: reading(scan, tag) for tag in needed}
     found |= {f"{n}.PV": f.flow_kg_h for n, f in feeders(settings, scan).items() if not f.volumetric}

@@ -65,8 +65,8 @@ class RigLine:
             self._config, raw, self._axis, now_s=self.rig.time_s, epoch=self._epoch, session_id=self._session
         )
 
-    async def write(self, wire: tuple[tuple[str, float], ...]) -> Acted:
-        """Write in order; codes of what was not taken."""
+    async def write(self, wire: tuple[tuple[str, float], ...], epoch: int | None = None) -> Acted:  # noqa: ARG002
+        """Write in order; codes of what was not taken. Every look is at the present connection: none is older."""
         codes: dict[str, str] = {}
         for tag, value in wire:
             code = self.rig.write(tag, typed(tag, value), user="edge")

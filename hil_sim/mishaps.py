@@ -148,10 +148,10 @@ class FaultyLine(RigLine):
                 return replace(seen, spectrum=replace(seen.spectrum, quality=Quality.BAD, reason="injected"))
         return seen
 
-    async def write(self, wire: tuple[tuple[str, float], ...]) -> Any:
+    async def write(self, wire: tuple[tuple[str, float], ...], epoch: int | None = None) -> Any:
         """Write, and keep what was asked of the plant."""
         self.written = {t.removesuffix(".SP_Remote"): v for t, v in wire if t.endswith(".SP_Remote")}
-        return await super().write(wire)
+        return await super().write(wire, epoch)
 
 
 def _with_state(situation: Situation, change: Callable[[np.ndarray], np.ndarray]) -> Situation:

@@ -41,6 +41,11 @@ def has(handshake: Handshake, name: str) -> bool:
     return name not in OPTIONAL or handshake == "full" or name in handshake
 
 
+def spoken(handshake: Handshake) -> frozenset[str]:
+    """The optional tags that a PLC with this handshake has."""
+    return frozenset(name for name in OPTIONAL if has(handshake, name))
+
+
 def missing(handshake: Handshake) -> tuple[str, ...]:
     """What is not protected: 'without NAME ...', one sentence a tag that the PLC does not have."""
     return tuple(f"without {name} {told}" for name, told in OPTIONAL.items() if not has(handshake, name))

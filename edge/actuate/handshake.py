@@ -7,15 +7,17 @@ nothing: the setpoints that the PLC works with are read first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from control.guard import Permission
 from control.signals import Mode, Quality, Reading
+from edge.acquire.protections import OPTIONAL
 
 MODE_REQUEST = {Mode.MONITOR: 0, Mode.ADVISE: 1, Mode.CLOSED: 2}
 SHED = 3
+SPOKEN = frozenset(OPTIONAL)  # of the handshake's optional tags, a PLC that has them all
 SILENT_CYCLES = 3  # cycles without a new PLC heartbeat before the PLC counts as silent
 UNECHOED_CYCLES = 2  # cycles an accepted sequence number may be missing in the echo
 
@@ -51,16 +53,18 @@ def advance(
     readings: Mapping[str, Reading],
     session_id: int,
     release: Permission,
+    spoken: Collection[str] = SPOKEN,
 ) -> tuple[Handshake, Permission]:
     """One cycle of the handshake: the next state, and whether there is authority to move the plant now.
 
-    release given: the loop has been holding too long and gives the plant back in good order.
+    release given: the loop has been holding too long and gives the plant back in good order; spoken: which of the
+    optional tags this PLC has.
     """
     if session_id == 0:
         return Handshake(names=state.names), Permission(given=False, reason="no connection")
     if session_id != state.session_id:
         state = Handshake(session_id=session_id, names=state.names)
-    state = replace(_listen(state, readings), heartbeat=state.heartbeat + 1)
+    state = replace(_listen(state, readings, spoken), heartbeat=state.heartbeat + 1)
     if mode is not Mode.CLOSED:
         phase = Phase.ADVISORY if mode is Mode.ADVISE else Phase.OFF
         return replace(state, phase=phase), Permission(given=False, reason=f"mode is {mode.value}")
@@ -88,7 +92,7 @@ def advance(
 
 
 def wire(
-    state: Handshake, mode: Mode, writes: Mapping[str, float], divert: Permission
+    state: Handshake, mode: Mode, writes: Mapping[str, float], divert: Permission, spoken: Collection[str] = SPOKEN
 ) -> tuple[Handshake, tuple[tuple[str, float], ...]]:
     """What goes to the PLC this cycle, in order, and the state that remembers it; setpoints before their numbers."""
     if state.session_id == 0 or mode is Mode.MONITOR:
@@ -106,12 +110,18 @@ def wire(
             rows.append((f"{name}.SP_Remote", value))
             rows.append((f"{name}.SP_RemoteSeq", state.sequence))
     rows.append(("Apc.HeartbeatIn", state.heartbeat))
-    return state, tuple(rows)
+    return state, tuple((tag, value) for tag, value in rows if _said(tag, spoken))
 
 
-def _listen(state: Handshake, readings: Mapping[str, Reading]) -> Handshake:
+def _said(tag: str, spoken: Collection[str]) -> bool:
+    name = tag.rpartition(".")[2]
+    return name not in OPTIONAL or name in spoken
+
+
+def _listen(state: Handshake, readings: Mapping[str, Reading], spoken: Collection[str]) -> Handshake:
     beat = readings.get("Apc.HeartbeatOut")
-    alive = beat is not None and beat.quality is not Quality.BAD and beat.value != state.plc_heartbeat
+    beats = beat is not None and beat.quality is not Quality.BAD and beat.value != state.plc_heartbeat
+    alive = beats or "HeartbeatOut" not in spoken
     silent = 0 if alive else state.silent + 1
     beaten = beat.value if beat is not None and alive else state.plc_heartbeat
     echoes = [readings[f"{n}.SP_SeqEcho"].value for n in state.names if f"{n}.SP_SeqEcho" in readings]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from edge.acquire.opcua import OpcUaLine
-from edge.errors import LinkLost, WriteUnknown
+from edge.actuate.verified import Step
+from edge.errors import LinkLost, WriteRefused, WriteUnknown
 from edge.signals import Acted
 
 GOOD_BUT = ("GoodClamped", "GoodCompletesAsynchronously")
@@ -17,16 +18,19 @@ class OpcUaActuator:
     def __init__(self, line: OpcUaLine) -> None:
         self._line = line
 
-    async def write(self, wire: tuple[tuple[str, float], ...]) -> Acted:
-        """good, refused (with the PLC's codes) or unknown; nothing that is not finite leaves the box."""
+    async def write(self, wire: tuple[tuple[str, float], ...], epoch: int | None = None) -> Acted:
+        """good, refused (by which step, and its words) or unknown; nothing that is not finite leaves the box."""
         wrong = [tag for tag, value in wire if not math.isfinite(value)]
         if wrong:
-            return Acted("refused", dict.fromkeys(wrong, "not finite, not sent"))
+            return Acted("refused", dict.fromkeys(wrong, "not finite, not sent"), Step.VERIFY)
         try:
-            codes = await self._line.send(list(wire))
+            codes = await self._line.send(list(wire), epoch)
         except WriteUnknown as error:
             return Acted("unknown", {"link": str(error)})
+        except WriteRefused as error:
+            return Acted("refused", error.why, Step.MAP)
         except LinkLost as error:
-            return Acted("refused", {"link": str(error)})
-        refused = any(code not in GOOD_BUT for code in codes.values())
-        return Acted("refused" if refused else "good", codes)
+            return Acted("refused", {"link": str(error)}, Step.AUTHORISE)
+        if any(code not in GOOD_BUT for code in codes.values()):
+            return Acted("refused", codes, Step.ACCEPT)
+        return Acted("good", codes)

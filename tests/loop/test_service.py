@@ -44,9 +44,9 @@ class Stepped(RigLine):
             self.rig.step(0.5)
         await asyncio.sleep(0)
 
-    async def write(self, wire: tuple[tuple[str, float], ...]) -> Acted:
+    async def write(self, wire: tuple[tuple[str, float], ...], epoch: int | None = None) -> Acted:
         self.written += [(self.rig.time_s, tag) for tag, _ in wire]
-        return await super().write(wire)
+        return await super().write(wire, epoch)
 
 
 class Told:
