@@ -13,11 +13,12 @@ from control.settings import ControllerSettings
 from control.signals import Mode
 from edge.acquire.folder import MOVED_TO
 from edge.acquire.opcua import OpcUaLine
+from edge.acquire.protections import missing
 from edge.config import SensorTable
 from edge.errors import PatloopError
 from edge.identity import require_own_names
 from edge.line import Control, Line, compose
-from edge.pki import credentials
+from edge.pki import analyser_credentials, credentials
 from edge.record.export import utc
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
@@ -60,14 +61,18 @@ def findings(line_file: Path, state: Path | None, *, offline: bool) -> Iterator[
     if line.config.opcua is None:
         return
     try:
-        secrets = credentials(state or line.config.line.state_dir)
+        folder = state or line.config.line.state_dir
+        secrets = credentials(folder)
+        far = analyser_credentials(folder) if line.config.analyser.url is not None else None
     except PatloopError as error:
         yield Checked(fine=False, what=str(error))
         return
     yield Checked(fine=True, what="certificates and password are there")
+    for told in missing(line.config.opcua.handshake) if line.config.mv else ():
+        yield Checked(fine=True, what=f"warning: this PLC's handshake is not whole: {told}")
     if offline:
         return
-    remote = OpcUaLine(line.config, secrets)
+    remote = OpcUaLine(line.config, secrets, far)
     yield from asyncio.run(_online(line, remote))
 
 
@@ -152,6 +157,7 @@ def drop_folder(folder: Path) -> Checked:
 
 async def _online(line: Line, remote: OpcUaLine) -> list[Checked]:
     try:
+        await remote.settled()
         scan = await remote.scan()
         units = await remote.units()
     finally:
@@ -159,8 +165,12 @@ async def _online(line: Line, remote: OpcUaLine) -> list[Checked]:
     if scan.link is Link.LOST:
         return [Checked(fine=False, what=f"no connection: {scan.reason}")]
     found = [Checked(fine=True, what="connected, signed and encrypted; all tags are there")]
+    found += [Checked(fine=True, what=f"warning: {told.text}") for told in scan.told]
     found += _tags(line, scan, units)
-    if scan.spectrum is not None:
+    if line.config.analyser.find == "padim":
+        results = [tag for tag, value in scan.readings.items() if tag.startswith("Padim.") and usable(value)]
+        found.append(Checked(bool(results), f"the analyser's results: {', '.join(results) or 'none that is good'}"))
+    elif scan.spectrum is not None:
         axis, unit = scan.spectrum.axis, scan.spectrum.axis_unit
         fault = axis_fault(line.sensor.card, axis, unit)
         told = f"analyser axis: {len(axis)} channels in {unit}"
@@ -182,6 +192,8 @@ def _tags(line: Line, scan: Scan, units: dict[str, str]) -> list[Checked]:
             found.append(Checked(fine=False, what=text))
         else:
             found.append(Checked(fine=True, what=f"{mv.name}: limits and unit ({told or 'not told'}) agree"))
+    if "Apc.WatchdogTimeoutMs" not in scan.readings:
+        return found
     watchdog = reading(scan, "Apc.WatchdogTimeoutMs")
     cycles = watchdog.value / 1000 / line.config.line.cycle_s if usable(watchdog) else 0.0
     fits = 2.0 <= cycles <= 6.0

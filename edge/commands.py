@@ -70,7 +70,7 @@ async def _run(line_file: Path, state: Path | None) -> None:
     from edge.identity import require_own_names
     from edge.line import compose
     from edge.notify import Notifier
-    from edge.pki import credentials
+    from edge.pki import analyser_credentials, credentials
     from edge.ports import Actuator
     from edge.record.checkpoint import signer
     from edge.record.journal import Journal
@@ -88,7 +88,8 @@ async def _run(line_file: Path, state: Path | None) -> None:
     if config.analyser.kind != "opcua":
         source, clock = _watched(line, folder)
     else:
-        remote = OpcUaLine(config, credentials(folder))
+        far = analyser_credentials(folder) if config.analyser.url is not None else None
+        remote = OpcUaLine(config, credentials(folder), far)
         source, clock = remote, LineClock(remote) if config.opcua and config.opcua.clock_tag else WallClock()
         if config.line.mode_ceiling is not Mode.MONITOR:
             actuator = OpcUaActuator(remote)

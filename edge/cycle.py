@@ -151,7 +151,6 @@ def _told(line: Line, loop: Loop, sample: Sample, licensed: Permission) -> tuple
     """What people must be told of model, estimate and its drift, on any line."""
     now, unit = loop.estimate, line.sensor.card.axis_unit
     found = [*_told_of_wire(line, sample), *told_of_model(loop.mode, sample.licence, licensed, sample.scan.time_s)]
-    found += sample.scan.told
     found += assess_estimate(now, "" if now is None else channels(now, unit))
     return (*found, *told_of_drift(loop.sensed.watch, now, unit))
 

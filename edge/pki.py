@@ -103,23 +103,32 @@ def _host(name: str) -> x509.GeneralName:
 
 
 def credentials(state_dir: Path) -> ClientCredentials:
-    """The box's credentials from its state directory. Raises ConfigError naming the file that is missing."""
-    pki = state_dir / "pki"
+    """The box's credentials for the PLC, from its state directory. Raises ConfigError naming the file that is missing.
+    """
+    return _credentials(state_dir / "pki", "PLC", "server.der", "password")
+
+
+def analyser_credentials(state_dir: Path) -> ClientCredentials:
+    """The box's credentials for an analyser on a server of its own. Raises ConfigError naming what is missing."""
+    return _credentials(state_dir / "pki", "analyser", "analyser.der", "analyser_password")
+
+
+def _credentials(pki: Path, whose: str, certificate: str, password: str) -> ClientCredentials:
     files = {
         "edge_cert.der": "make it: patloop certs LINE.toml",
         "edge_key.pem": "make it: patloop certs LINE.toml",
-        "server.der": "copy the PLC's certificate there, after comparing its fingerprint",
-        "password": "write the PLC account's password into it (mode 0600)",
+        certificate: f"copy the {whose}'s certificate there, after comparing its fingerprint",
+        password: f"write the {whose} account's password into it (mode 0600)",
     }
     for name, mend in files.items():
         if not (pki / name).is_file():
             raise ConfigError(f"{pki / name} is missing; {mend}")
-    if (pki / "password").stat().st_mode & 0o077:
-        raise ConfigError(f"{pki / 'password'} can be read by others; mend: chmod 600")
+    if (pki / password).stat().st_mode & 0o077:
+        raise ConfigError(f"{pki / password} can be read by others; mend: chmod 600")
     return ClientCredentials(
         application_uri=APPLICATION_URI,
         certificate=pki / "edge_cert.der",
         private_key=pki / "edge_key.pem",
-        server_certificate=pki / "server.der",
-        password=(pki / "password").read_text().strip(),
+        server_certificate=pki / certificate,
+        password=(pki / password).read_text().strip(),
     )

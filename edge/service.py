@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from edge.acquire.opcua import OpcUaLine
+from edge.acquire.protections import missing
 from edge.acquire.replay import ReplayEnded
 from edge.cycle import begin, cycle
 from edge.errors import RecorderError
@@ -22,6 +23,9 @@ from edge.signals import Acted, Thought
 from edge.watching import carried
 
 log = logging.getLogger("patloop.service")
+
+ASK_S = 0.5  # at most between two looks at the line's clock
+STANDS_S = 2.0  # our choice: a line clock that stands so long past the due time is not waited for
 
 
 class LineClock:
@@ -37,19 +41,22 @@ class LineClock:
         return time.time() if told_s == 0.0 else told_s + (time.monotonic() - told_at)
 
     async def sleep_until(self, time_s: float) -> None:
-        """Ask the line until its time has come; on a lost link return after about a cycle, to try it again."""
+        """Ask the line until its time has come; on a lost link, or a clock that stands, keep the period by our own."""
         while True:
             before_s, before_at = self._line.told
             told_s = await self._line.line_time_s()
-            if told_s is None:
-                await asyncio.sleep(min(0.25, max(0.0, time_s - before_s) / self._speed))
-                return
             elapsed = time.monotonic() - before_at
-            if elapsed > 0.02 and told_s > before_s > 0.0:
-                self._speed = min(max((told_s - before_s) / elapsed, 0.1), 1000.0)
-            if told_s >= time_s:
+            if told_s is None:
+                left_s = (time_s - self.now_s()) / self._speed
+            elif before_s + elapsed * min(1.0, self._speed) > time_s + STANDS_S and told_s == before_s:
                 return
-            await asyncio.sleep(min(max(0.8 * (time_s - told_s) / self._speed, 0.001), 0.5))
+            else:
+                if elapsed > 0.02 and told_s > before_s > 0.0:
+                    self._speed = min(max((told_s - before_s) / elapsed, 0.1), 1000.0)
+                left_s = 0.8 * (time_s - told_s) / self._speed
+            if left_s <= 0.0:
+                return
+            await asyncio.sleep(min(max(left_s, 0.001), ASK_S))
 
 
 async def serve(
@@ -115,6 +122,7 @@ def start_body(line: Line) -> dict[str, object]:
         "sensor_hash": line.sensor.bundle_hash,
         "controller_hash": None if line.control is None else line.control.bundle.bundle_hash,
         "controller_release": _release(line),
+        "unprotected": [] if line.config.opcua is None else list(missing(line.config.opcua.handshake)),
         "config": line.config.model_dump(mode="json"),
     }
 

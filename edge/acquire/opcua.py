@@ -72,6 +72,11 @@ class OpcUaLine:
         """The health of every item of this epoch."""
         return self._health.items()
 
+    async def settled(self) -> None:
+        """Wait until the attempt to connect that is due has ended, well or not: for who has time, as a check has."""
+        stations = [s for s in (self._plc, self._analyser.station) if s is not None]
+        await asyncio.gather(*(station.settled() for station in stations))
+
     async def scan(self) -> Scan:
         """Everything at once. A lost link is a scan with link LOST; it never waits for a connection to be made.
 
@@ -123,8 +128,10 @@ class OpcUaLine:
         return {tag: code.name for (tag, _), code in zip(rows, codes, strict=True) if code.value != 0}
 
     async def line_time_s(self) -> float | None:
-        """The line's own clock, or None while there is no connection (or no such tag)."""
+        """The line's own clock, or None while there is no connection (one is then begun) or no such tag."""
         session = self._plc.session_of(self.epoch)
+        if session is None:
+            self._plc.dial()
         if session is None or self._table.clock_tag is None:
             return None
         try:

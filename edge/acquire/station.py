@@ -43,8 +43,7 @@ class Station:
         """
         if self._session is not None and self.connection.up:
             return self._session
-        if self._dialling is None and self.connection.may_dial(time.monotonic()):
-            self._dialling = asyncio.create_task(self._dial())
+        self.dial()
         if self._dialling is not None:
             patience_s = self.endpoint.timeout_s if self.connection.epoch == 0 else 0.0
             await asyncio.wait({self._dialling}, timeout=patience_s)
@@ -54,6 +53,17 @@ class Station:
             return self._session
         trouble = self.connection.trouble or f"{self.endpoint.url}: {self.connection.state.value}"
         raise SecurityError(trouble) if self.connection.refused else LinkLost(trouble)
+
+    def dial(self) -> None:
+        """Begin an attempt in the background, where there is no connection and one is due."""
+        if self._dialling is None and self._wrong is None and self.connection.may_dial(time.monotonic()):
+            self._dialling = asyncio.create_task(self._dial())
+
+    async def settled(self) -> None:
+        """Wait for the attempt that is under way, or for a first one, whatever comes of it."""
+        self.dial()
+        if self._dialling is not None:
+            await asyncio.wait({self._dialling})
 
     def session_of(self, epoch: int) -> Session | None:
         """The session, if it is of that epoch; a command that was computed in an older one has none."""
