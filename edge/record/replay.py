@@ -84,9 +84,15 @@ def replay_journal(
                 _agreed(counts)
             else:
                 _count(counts, again)
+        if n_cycles == 0:
+            raise PatloopError(
+                f"{path}: {walk.skipped or 'no cycle in this period'}: there is nothing to compute again"
+            )
+        if walk.skipped:
+            walk.remarks = walk.remarks.joined(Remarks(refused=(f"{walk.skipped}; replay the archive, too",)))
         stages = _reports(counts, walk.remarks)
         differs = any(stage.differing for stage in stages)
-        own = _isolated(walk, from_s, to_s) if differs and walk.remarks.controlled else ()
+        own = _isolated(walk, from_s, to_s, around) if differs and walk.remarks.controlled else ()
         newest, remarks = journal.last(), walk.remarks
         not_as_recorded = (*remarks.refused, *remarks.substitutes, *remarks.inputs)
         first = _first(stages) if differs else next(iter(not_as_recorded), None)
@@ -104,6 +110,7 @@ class Walk:
         self.remarks = Remarks()
         self.software: dict[str, None] = {}
         self.line_name = ""
+        self.skipped = ""
         self._journal, self._scratch, self._instead, self._progress = journal, scratch, instead, progress
         self._lines: dict[int, Line] = {}
 
@@ -117,9 +124,11 @@ class Walk:
         loop: Loop | None = None
         reader = SampleReader()
         known: tuple[Licence | None, float] = (None, 1.0)
+        seq, skipped, lost = 0, 0, ""
         for row in self._journal.rows():
-            if to_s is not None and row.time_s > to_s and row.kind == "cycle":
-                return
+            if row.seq != seq + 1:  # what the loop remembered of retired records is not known here
+                loop, lost = None, f"records {seq + 1} to {row.seq - 1} are not in this journal"
+            seq = row.seq
             if row.kind == "start":
                 line = around(self._line(row))
                 loop, reader = begin(line, carried(line.config, *known)), SampleReader()
@@ -127,9 +136,17 @@ class Walk:
                 add_sensor(line, row, self._scratch / str(row.seq))
             if row.kind != "cycle":
                 continue
-            if line is None or loop is None:
-                raise PatloopError(f"record {row.seq}: a cycle without a start before it")
+            if to_s is not None and row.time_s > to_s:
+                return
             body = row.content()
+            if loop is not None and _dropped(row, body):
+                loop, lost = None, f"the spectrum of record {row.seq} is not in this journal"
+            if line is None or loop is None:
+                if not lost:
+                    raise PatloopError(f"record {row.seq}: a cycle without a start before it")
+                skipped += 1
+                self.skipped = f"{skipped} cycles could not be computed again, the last in record {row.seq}: {lost}"
+                continue
             sample, before = self._sample(line, reader, row, body), body["thought"]
             known = sample.licence, float(before.get("interval_factor", 1.0))
             if given is None:
@@ -162,14 +179,22 @@ class Walk:
         return replace(sample, licence=Licence(line.sensor.bundle_hash, "effective", float("inf")))
 
 
-def _isolated(walk: Walk, from_s: float | None, to_s: float | None) -> tuple[StageReport, ...]:
+def _isolated(
+    walk: Walk, from_s: float | None, to_s: float | None, around: Callable[[Line], Line]
+) -> tuple[StageReport, ...]:
     given, counts = Given(), tallies()
-    for again in walk.thoughts(from_s, to_s, given.around, given):
+    for again in walk.thoughts(from_s, to_s, lambda line: given.around(around(line)), given):
         if _same(again):
             _agreed(counts)
         else:
             _count(counts, again)
     return _reports(counts, walk.remarks)
+
+
+def _dropped(row: Row, body: dict[str, Any]) -> bool:
+    """Whether the cycle had a new spectrum that retention has taken since."""
+    seen = body["sample"].get("spectrum")
+    return row.blob is None and seen is not None and bool(seen.get("new"))
 
 
 def _same(again: Again) -> bool:

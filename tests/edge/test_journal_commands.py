@@ -8,9 +8,7 @@ import math
 import sqlite3
 import sys
 import threading
-import types
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +19,10 @@ from control.signals import Belief, Command, Decision, LabResult, Mode, Reading,
 from edge.record.canonical import encode
 from edge.record.chain import head_path
 from edge.record.commands import journal as journal_command
-from edge.record.commands import replay as replay_command
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
+from edge.record.replay import ReplayReport
+from edge.record.replay_commands import replay as replay_command
 from edge.signals import Acted, Alarm, Link, Sample, Scan, Thought
 from soft_sensors.signals import Estimate, Quality, Spectrum
 
@@ -207,29 +206,23 @@ def test_watch_prints_records_as_they_come(path: Path) -> None:
     assert "closed online API 9.950+-0.082 %" in lines[0]
 
 
-@dataclass(frozen=True)
-class Report:
-    identical: bool
-    n_cycles: int
-    first_difference: str | None
-
-
 @pytest.mark.parametrize(
     ("difference", "code", "words"), [(None, 0, "identical: 4"), ("cycle 3", 1, "NOT IDENTICAL: cycle 3")]
 )
 def test_replay_tells_identical_or_the_first_difference(
-    path: Path, monkeypatch: pytest.MonkeyPatch, difference: str | None, code: int, words: str
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, difference: str | None, code: int, words: str
 ) -> None:
     asked: list[object] = []
 
-    def replay_journal(path: Path, from_s: float | None, to_s: float | None, progress: object) -> Report:
-        asked.extend((path, from_s, to_s))
-        return Report(difference is None, 4, difference)
+    def replay_journal(
+        path: Path, from_s: float | None, to_s: float | None, progress: object, instead: Path | None
+    ) -> ReplayReport:
+        asked.extend((path, from_s, to_s, instead))
+        return ReplayReport(difference is None, 4, difference)
 
-    module = types.ModuleType("edge.record.replay")
-    module.replay_journal = replay_journal  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "edge.record.replay", module)
-    result = CliRunner().invoke(replay_command, [str(path), "--from", "5"])
+    monkeypatch.setattr("edge.record.replay.replay_journal", replay_journal)
+    result = CliRunner().invoke(replay_command, [str(path), "--from", "5", "--json", str(tmp_path / "r.json")])
     assert result.exit_code == code
     assert words in result.output
-    assert asked == [path, 5.0, None]
+    assert asked == [path, 5.0, None, None]
+    assert json.loads((tmp_path / "r.json").read_text())["identical"] is (difference is None)

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from edge.line import Line
 from edge.record.canonical import decode, encode
-from edge.record.commands import replay
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
 from edge.record.replay import replay_journal
+from edge.record.replay_commands import replay
 from edge.service import start_body
 from edge.signals import Request
 from hil_sim.bench import compose_for, run_one
@@ -69,7 +69,7 @@ def test_a_decision_that_was_not_ours_is_found_and_named(journal_path: Path, tmp
     """Forge a whole, consistently chained journal with one setpoint changed: the chain holds, the decision does not."""
     forged = tmp_path / "forged.sqlite"
     with Journal.open_reader(journal_path) as old, Journal.open(forged, "CDC-REF-1") as new:
-        for row in old.rows(after_seq=1):
+        for row in old.rows(after_seq=1, limit=220):
             body = row.body
             if row.kind == "cycle" and decode(body)["sample"]["cycle"] == 100:
                 changed = decode(body)
@@ -78,7 +78,11 @@ def test_a_decision_that_was_not_ours_is_found_and_named(journal_path: Path, tmp
             new.append(row.kind, row.time_s, body, row.blob)
     found = replay_journal(forged, None, None, lambda *_: None)
     assert not found.identical
-    assert found.n_cycles == 101
+    assert found.n_cycles > 101
+    assert [(s.stage, s.differing) for s in found.stages if s.differing] == [("decision", 1)]
+    alone = [(s.stage, s.differing) for s in found.own if s.differing]
+    assert alone == [("decision", 1), ("command", 1), ("written", 1)], "nor does the command follow from it"
+    assert found.written_differs == 0
     assert "decision.setpoints.FeederApi" in str(found.first_difference)
     done = CliRunner().invoke(replay, [str(forged)])
     assert done.exit_code == 1
