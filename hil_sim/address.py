@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from asyncua import Server, ua
 
-from hil_sim.tags import TAGS, Kind, TagSpec, TagValue
+from hil_sim.analyser import AnalyserTree
+from hil_sim.tags import Kind, TagSpec, TagValue
 
 ROOT = "CDC-REF-1"
 _VARIANTS: Mapping[Kind, ua.VariantType] = {
@@ -45,11 +46,19 @@ def variant(kind: Kind) -> ua.VariantType:
 
 
 class TagTree:
-    """The tags in a server's address space."""
+    """The tags in a server's address space: in folders, and those of the analyser once more as an ADI device.
 
-    def __init__(self, server: Server, namespace: str) -> None:
+    tags: which there are; before: namespaces that the server knows before that of the tags.
+    """
+
+    def __init__(
+        self, server: Server, namespace: str, tags: Mapping[str, TagSpec], axis_nm: tuple[float, ...],
+        before: tuple[str, ...] = (),
+    ) -> None:
         self._server = server
-        self._namespace = namespace
+        self._namespace, self._before = namespace, before
+        self._tags = tags
+        self.analyser = AnalyserTree(server, axis_nm)
         self._nodes: dict[str, ua.NodeId] = {}
         self._names: dict[ua.NodeId, str] = {}
 
@@ -58,11 +67,13 @@ class TagTree:
         return self._names.get(node)
 
     async def build(self, values: Mapping[str, TagValue]) -> None:
-        """Create folders and variables for all TAGS with their first values."""
+        """Create folders and variables for all tags with their first values."""
+        for uri in self._before:
+            await self._server.register_namespace(uri)
         index = await self._server.register_namespace(self._namespace)
         root = await self._server.nodes.objects.add_folder(ua.NodeId(ROOT, index), f"{index}:{ROOT}")
         folders = {}
-        for name, spec in TAGS.items():
+        for name, spec in self._tags.items():
             place, _, leaf = name.partition(".")
             if place not in folders:
                 folders[place] = await root.add_folder(ua.NodeId(place, index), f"{index}:{place}")
@@ -79,18 +90,28 @@ class TagTree:
                 await node.add_property(ua.NodeId(f"{name}.EngineeringUnits", index), "0:EngineeringUnits", unit)
             self._nodes[name] = node_id
             self._names[node_id] = name
+        await self.analyser.build({name: shown(self._tags[name], values[name]) for name in values})
+        for name in self._tags:
             await self.show(name, values[name])
 
     async def show(self, name: str, value: TagValue) -> None:
         """Write one tag's value, status and source time into the address space."""
-        spec = TAGS[name]
-        shown = ua.DataValue(
-            ua.Variant(_plain(spec, value), variant(spec.kind)),
-            ua.StatusCode(ua.UInt32(_QUALITY[value.status])),
-            SourceTimestamp=datetime.fromtimestamp(value.source_time_s, UTC),
-            ServerTimestamp=datetime.now(UTC),
-        )
-        await self._server.write_attribute_value(self._nodes[name], shown)
+        await self.put(name, shown(self._tags[name], value))
+
+    async def put(self, name: str, value: ua.DataValue) -> None:
+        """Show a value just as it is given."""
+        await self._server.write_attribute_value(self._nodes[name], value)
+        await self.analyser.show(name, value)
+
+
+def shown(spec: TagSpec, value: TagValue) -> ua.DataValue:
+    """A tag's value as a server shows it."""
+    return ua.DataValue(
+        ua.Variant(_plain(spec, value), variant(spec.kind)),
+        ua.StatusCode(ua.UInt32(_QUALITY[value.status])),
+        SourceTimestamp=datetime.fromtimestamp(value.source_time_s, UTC),
+        ServerTimestamp=datetime.now(UTC),
+    )
 
 
 def _plain(spec: TagSpec, value: TagValue) -> object:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hil_sim.rig import PlcKind
 from hil_sim.trial_command import trials
 from hil_sim.upset_command import upsets
 
@@ -36,8 +37,11 @@ def hil() -> None:
 @click.option("--await-controller", default=0.0, show_default=True, type=click.FloatRange(min=0),
               help="Wall seconds that line time stands still for a first controller heartbeat.")
 @click.option("--hours", default=None, type=click.FloatRange(min=0, min_open=True), help="Stop after these line hours.")
+@click.option("--plc", default="full", show_default=True, type=click.Choice(["full", "plain"]),
+              help="Handshake of its PLC; plain: only request, permit, heartbeat and setpoints.")
 def serve(
-    line_file: Path, scenario: str, speed: float, seed: int, state: Path, await_controller: float, hours: float | None
+    line_file: Path, scenario: str, speed: float, seed: int, state: Path, await_controller: float, hours: float | None,
+    plc: PlcKind,
 ) -> None:
     """Serve the simulated line of LINE.toml over OPC UA until interrupted or the scenario's hours are over.
 
@@ -57,7 +61,8 @@ def serve(
         if hours is not None:
             played = played.model_copy(update={"hours": hours})
         serve_with_progress(
-            endpoint, played, seed=seed, speed=speed, state=state, await_controller_s=await_controller
+            endpoint, played, seed=seed, speed=speed, state=state, await_controller_s=await_controller,
+            plc=plc,
         )
     except (EndpointError, ScenarioError, ParameterError) as error:
         raise WrongInput(str(error)) from error

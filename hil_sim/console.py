@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from hil_sim.endpoint import Endpoint, EndpointError
-from hil_sim.rig import Rig
+from hil_sim.rig import PlcKind, Rig
 from hil_sim.scenario import Scenario
 from hil_sim.server import serve_rig
 
@@ -21,11 +21,12 @@ MODES = ("LOCAL", "ADVISORY", "REMOTE", "SHED")
 
 
 def serve_with_progress(
-    endpoint: Endpoint, scenario: Scenario, *, seed: int, speed: float, state: Path, await_controller_s: float = 0.0
+    endpoint: Endpoint, scenario: Scenario, *, seed: int, speed: float, state: Path, await_controller_s: float = 0.0,
+    plc: PlcKind = "full",
 ) -> None:
     """Serve until the scenario is over or a signal comes; raises EndpointError when the port is taken."""
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # each failed client would be a traceback on the screen
-    rig = Rig(scenario, seed, start_time_s=math.floor(time.time()))
+    rig = Rig(scenario, seed, start_time_s=math.floor(time.time()), plc=plc)
     try:
         asyncio.run(_serve(rig, endpoint, state, speed, await_controller_s))
     except OSError as error:

@@ -7,15 +7,16 @@ import contextlib
 
 
 class Link:
-    """TCP relay in front of the server; `cut()` holds every byte in both directions until `mend()`.
+    """TCP relay in front of the server; `cut()` holds every byte both ways until `mend()`, `mute()` only the answers.
 
     A client that gives up meanwhile is not noticed by the server, and what it had sent arrives after mending: the
     worst case for a setpoint in flight.
     """
 
     def __init__(self) -> None:
-        self._open = asyncio.Event()
+        self._open, self._answers = asyncio.Event(), asyncio.Event()
         self._open.set()
+        self._answers.set()
         self._server: asyncio.Server | None = None
         self._relays: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
@@ -40,7 +41,7 @@ class Link:
             self._server.close()
         # Connections end by their sockets: a cancelled relay would be reported as an error by the stream protocol.
         self._stopping = True
-        self._open.set()
+        self.mend()
         for end in tuple(self._ends):
             end.transport.abort()
         await asyncio.gather(*self._relays)
@@ -50,10 +51,16 @@ class Link:
     def cut(self) -> None:
         """Hold back all bytes from now on."""
         self._open.clear()
+        self._answers.clear()
+
+    def mute(self) -> None:
+        """Hold back what the server says from now on: it hears and does, and nobody is told."""
+        self._answers.clear()
 
     def mend(self) -> None:
         """Let everything through again, the held bytes first."""
         self._open.set()
+        self._answers.set()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -75,17 +82,19 @@ class Link:
         up_reader, up_writer = await asyncio.open_connection(*self._upstream)
         self._ends.add(up_writer)
         try:
-            await asyncio.gather(self._pump(reader, up_writer), self._pump(up_reader, writer))
+            await asyncio.gather(
+                self._pump(reader, up_writer, self._open), self._pump(up_reader, writer, self._answers)
+            )
         finally:
             up_writer.close()
             self._ends.discard(up_writer)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: asyncio.Event) -> None:
         held: asyncio.Queue[bytes] = asyncio.Queue()
         feeding = asyncio.ensure_future(self._take(source, held))
         try:
             while piece := await held.get():
-                await self._open.wait()
+                await way.wait()
                 sink.write(piece)
                 await sink.drain()
         except ConnectionError:

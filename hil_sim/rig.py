@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hil_sim.faults import HEALTHY, Conditions, conditions
 from hil_sim.handshake import PlcMode
@@ -12,11 +13,15 @@ from hil_sim.lab import Laboratory
 from hil_sim.line.line import Line, fed_fractions
 from hil_sim.line.material import API, Masses
 from hil_sim.line.parameters import FEEDERS, LineParameters, ParameterError, load_parameters, scaled
+from hil_sim.plain import PLAIN_TAGS, PlainPlc
 from hil_sim.plc import Plc
 from hil_sim.probe.nir import NirProbe, Presentation
 from hil_sim.scenario import Scenario, ScenarioError
 from hil_sim.snapshot import snapshot
 from hil_sim.tags import FEEDER_MVS, MVS, TAGS, TagValue, Value, check_write
+
+PlcKind = Literal["full", "plain"]
+"""Which handshake the line's PLC has: all of it, or request, permit, heartbeat and setpoint."""
 
 NIR_PERIOD_S = 5.0
 NOT_ARRIVED = "bad_communication_error"
@@ -57,18 +62,19 @@ class Acquisition:
 class Rig:
     """One simulated line in one scenario; same scenario, seed and writes give the same run.
 
-    Starts full (of product or of placebo, as the scenario says), feeders in local gravimetric ratio. Raises
-    ScenarioError or ParameterError for wrong files.
+    Starts full (of product or of placebo, as the scenario says), feeders in local gravimetric ratio; tags: what its PLC
+    has. Raises ScenarioError or ParameterError for wrong files.
     """
 
     def __init__(
         self, scenario: Scenario, seed: int, line_parameters: Path | None = None,
-        start_time_s: float = 1_760_000_000.0,
+        start_time_s: float = 1_760_000_000.0, plc: PlcKind = "full",
     ) -> None:
         self.scenario = scenario
         self.parameters = _truth_of(scenario, load_parameters(line_parameters))
         self.start_time_s = self.time_s = start_time_s
-        self.plc = Plc(self.parameters, start_time_s, reject_when_silent=scenario.gate_when_silent == "reject")
+        made, self.tags = (Plc, TAGS) if plc == "full" else (PlainPlc, PLAIN_TAGS)
+        self.plc = made(self.parameters, start_time_s, reject_when_silent=scenario.gate_when_silent == "reject")
         feeds = tuple(self.plc.slots[name].working for name in FEEDER_MVS)
         holding = _placebo(self.parameters, feeds) if scenario.filled_with == "placebo" else None
         self.line = Line(self.parameters, feeds, seed, holding)
@@ -118,8 +124,9 @@ class Rig:
         )
 
     def read(self) -> Mapping[str, TagValue]:
-        """Every tag with value, status and source time; a new mapping each call."""
-        return snapshot(self)
+        """Every tag that this PLC has, with value, status and source time; a new mapping each call."""
+        shown = snapshot(self)
+        return shown if self.tags is TAGS else {name: shown[name] for name in self.tags}
 
     def write(self, tag: str, value: Value, *, user: str) -> str:
         """Write as "edge" or "operator" would over the wire.
@@ -129,9 +136,9 @@ class Rig:
         """
         if user == "edge" and not self.link_up:
             return NOT_ARRIVED
-        if tag not in TAGS:
+        if tag not in self.tags:
             return "bad_node_unknown"
-        status = check_write(TAGS[tag], value, user)
+        status = check_write(self.tags[tag], value, user)
         if status == "good" and not isinstance(value, tuple):
             return self.plc.write(tag, value)
         if status == "bad_out_of_range" and tag.endswith(".SP_Remote") and isinstance(value, int | float):

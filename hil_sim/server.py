@@ -19,7 +19,7 @@ from hil_sim.gatekeeper import Accounts, ClosedServices, TrustedClients
 from hil_sim.link import Link
 from hil_sim.pace import Pace
 from hil_sim.rig import Rig
-from hil_sim.tags import TAGS, TagValue
+from hil_sim.tags import TagValue
 
 TICK_S = 1.0
 STEP_S = 0.5
@@ -48,17 +48,21 @@ class LineServer:
     """One rig on the wire.
 
     `start()` binds (OSError when the port is taken), `run()` plays line time until `stop` is set or the scenario is
-    over, `close()` lets everything go. `url` is where clients connect.
+    over, `close()` lets everything go. `url` is where clients connect; namespaces: those that the server knows before
+    that of the tags, as after a change of its configuration.
     """
 
-    def __init__(self, rig: Rig, endpoint: Endpoint, credentials: ServerCredentials, pace: Pace) -> None:
+    def __init__(
+        self, rig: Rig, endpoint: Endpoint, credentials: ServerCredentials, pace: Pace,
+        namespaces: tuple[str, ...] = (),
+    ) -> None:
         self.rig = rig
         self.endpoint = endpoint
         self.credentials = credentials
         self.pace = pace
         self.link = Link()
         self._server = Server(iserver=ClosedServices(user_manager=Accounts(credentials)))
-        self._tree = TagTree(self._server, endpoint.namespace)
+        self.tree = TagTree(self._server, endpoint.namespace, rig.tags, rig.axis, namespaces)
         self._shown: dict[str, TagValue] = {}
 
     @property
@@ -81,7 +85,7 @@ class LineServer:
         await server.load_private_key(self.credentials.private_key)
         _lower_limits(server)
         self._shown = dict(self.rig.read())
-        await self._tree.build(self._shown)
+        await self.tree.build(self._shown)
         server.iserver.attribute_service = TagAttributes(server.iserver.attribute_service, self)
         server.socket_address = ("127.0.0.1", 0)  # only the relay is public
         await server.start()
@@ -119,15 +123,15 @@ class LineServer:
             old = self._shown[name]
             if name.endswith(".PV") or _differs(old, value):
                 self._shown[name] = value
-                await self._tree.show(name, value)
+                await self.tree.show(name, value)
 
     async def take(self, item: ua.WriteValue, user: str) -> ua.StatusCode:
         """Judge and do one write of a client."""
-        name = self._tree.name_of(item.NodeId)
+        name = self.tree.name_of(item.NodeId)
         if name is None or item.AttributeId != ua.AttributeIds.Value:
             return ua.StatusCode(ua.UInt32(ua.StatusCodes.BadUserAccessDenied))
         sent = item.Value.Value
-        spec = TAGS[name]
+        spec = self.rig.tags[name]
         if sent is None or sent.is_array or (spec.writer and sent.VariantType is not variant(spec.kind)):
             return ua.StatusCode(ua.UInt32(ua.StatusCodes.BadTypeMismatch))
         status = self.rig.write(name, sent.Value, user=user)
