@@ -54,11 +54,18 @@ def mqtt(line_file: Path, state: Path | None, *, once: bool) -> None:
 
 def keep_sending(journal_path: Path, turn: Callable[..., int], name: str, *, once: bool) -> bool:
     """Turn after turn until told to stop (or once); says when the other side goes and comes. Raises PatloopError."""
+    stop = threading.Event()
+    before = {n: signal.signal(n, lambda *_: stop.set()) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return _until(stop, journal_path, turn, name, once=once)
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
+
+
+def _until(stop: threading.Event, journal_path: Path, turn: Callable[..., int], name: str, *, once: bool) -> bool:
     from edge.record.journal import Journal
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     failed, sent, said = 0, 0, ""
     with Journal.open_reader(journal_path) as journal:
         while not stop.is_set():

@@ -67,6 +67,9 @@ class PostgresPublisher:
                 cursor = await asyncio.wait_for(self._put(connection, batch, cursor), PATIENCE_S)
                 sent += len(batch.rows)
             return sent
+        except RecorderError:
+            await self.close()
+            raise
         except asyncpg.InsufficientPrivilegeError as error:
             await self.close()
             raise ConfigError(f"{self._where}: {error}; let a database owner run --init {self._table.user}") from error
@@ -99,8 +102,13 @@ class PostgresPublisher:
     async def close(self) -> None:
         """Let the connection go; what was not committed is not there."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
+        if connection is None:
+            return
+        try:
+            await connection.close(timeout=1.0)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()  # nobody there to say goodbye to
+            await asyncio.sleep(0)  # its socket is closed in the loop's next turn
 
     @property
     def _where(self) -> str:
@@ -127,7 +135,7 @@ class PostgresPublisher:
             # Two boxes that take themselves for the same line would interleave: one at a time.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", self._line)
             if await self._cursor(connection) != before:
-                raise RecorderError(f"{self._where}: somebody else adds to {self._line}'s record; two boxes of one name?")
+                raise RecorderError(f"{self._where}: somebody else adds to {self._line}; two boxes of one name?")
             await connection.copy_records_to_table(
                 "records", schema_name=schema, columns=RECORD_COLUMNS,
                 records=[(self._line, *_columns(row)) for row in batch.rows],

@@ -1,0 +1,204 @@
+"""What the tests of the publishers share: a journal of real cycles, a real broker, a real database, a wire to cut."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from edge.record.canonical import encode
+from edge.record.journal import Journal
+from edge.record.recorder import JournalRecorder
+from hil_sim.bench import compose_for, run_one
+from hil_sim.scenario import load_scenario
+
+LINE_FILE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+PASSWORD = "of-this-test-only"
+
+
+def recorded(path: Path) -> list[tuple[bytes, bytes | None, float]]:
+    """A short shift as the service records it; body, blob and time of its cycles."""
+    with Journal.open(path, "CDC-REF-1", now=lambda: 1.0) as journal:
+        run_one(compose_for(LINE_FILE, "mpc"), load_scenario("nominal"), 1, 0.18, recorder=JournalRecorder(journal))
+        return [(row.body, row.blob, row.time_s) for row in journal.rows(kind="cycle")]
+
+
+def go_on(path: Path, cycles: list[tuple[bytes, bytes | None, float]], count: int, line: str = "CDC-REF-1") -> None:
+    """Append `count` records to a journal: those cycles over and over, each with what became of its writes."""
+    with Journal.open(path, line, now=lambda: 1.0) as journal:
+        for i in range(count // 2):
+            body, blob, time_s = cycles[i % len(cycles)]
+            journal.append("cycle", time_s + 5.0 * i, body, blob)
+            journal.append("act", time_s + 5.0 * i, encode({"cycle": i, "result": "good", "codes": {}}))
+
+
+def numbers(path: Path) -> list[int]:
+    """Every record's number, in order."""
+    with Journal.open_reader(path) as journal:
+        return [row.seq for row in journal.rows()]
+
+
+def line_file(folder: Path, table: str, name: str = "CDC-REF-1") -> Path:
+    """The reference line's file with one more table and the state folder `folder`."""
+    text = LINE_FILE.read_text().replace('"../models/', f'"{LINE_FILE.parents[1] / "models"}/')
+    text = text.replace('state_dir = "../../var/cdc_ref_1"', f'state_dir = "{folder}"')
+    assert f'state_dir = "{folder}"' in text
+    secret = folder / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text(PASSWORD + "\n")
+    file = folder / "line.toml"
+    file.write_text(text.replace('name = "CDC-REF-1"', f'name = "{name}"', 1) + table)
+    return file
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(400):
+        assert process.poll() is None, "it did not start"
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing answers on port {port}")
+
+
+@contextmanager
+def broker(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """mosquitto with accounts, an access list and sessions that outlive a connection."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
+    folder.mkdir(exist_ok=True)
+    accounts, rights, config = folder / "accounts", folder / "rights", folder / "mosquitto.conf"
+    accounts.touch(mode=0o600)
+    for user in ("box", "host"):
+        subprocess.run(["mosquitto_passwd", "-b", accounts, user, PASSWORD], check=True, capture_output=True)
+    rights.write_text("user box\ntopic readwrite spBv1.0/#\ntopic readwrite patloop/#\nuser host\ntopic readwrite #\n")
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {accounts}\nacl_file {rights}\n"
+        f"user {getpass.getuser()}\npersistence true\npersistence_location {folder}/\nmax_queued_messages 0\n"
+    )
+    process = subprocess.Popen([MOSQUITTO, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port, process)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def database() -> Iterator[int]:
+    """A PostgreSQL server of its own on a free port; owner `owner`, and an account `box` without rights."""
+    if POSTGRES is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="patloop-db-"))  # not below the tests' own folder: only root may look there
+    before: list[str] = []
+    if os.getuid() == 0:  # it refuses to run as root
+        shutil.chown(folder, "postgres")
+        before = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]
+    secret, port = folder / "secret", free_port()
+    secret.write_text(PASSWORD)
+    if before:
+        os.chown(secret, pwd.getpwnam("postgres").pw_uid, -1)
+    made = ["-D", str(folder / "db"), "-U", "owner", "--pwfile", str(secret), "-A", "scram-sha-256", "--no-sync"]
+    subprocess.run([*before, str(POSTGRES / "initdb"), *made], check=True, capture_output=True)
+    options = ["-D", str(folder / "db"), "-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
+    process = subprocess.Popen(
+        [*before, str(POSTGRES / "postgres"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(port, process)
+        yield port
+    finally:
+        process.send_signal(signal.SIGINT)  # fast: without waiting for clients
+        process.wait()
+        shutil.rmtree(folder)
+
+
+@dataclass
+class Wire:
+    """A relay before a server, one thread a direction: it can be cut, and made a black hole, and mended."""
+
+    to_port: int
+    port: int = 0
+    _open: list[socket.socket] = field(default_factory=list)
+    _gate: threading.Event = field(default_factory=threading.Event)
+    _listener: socket.socket | None = None
+    refusing: bool = False
+
+    def start(self) -> Wire:
+        self._gate.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def cut(self) -> None:
+        """Every connection ends at once, and no new one is let through."""
+        self.refusing = True
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def swallow(self) -> None:
+        """Nothing is carried any more, and nobody is told."""
+        self._gate.clear()
+
+    def mend(self) -> None:
+        self.refusing = False
+        self._gate.set()
+
+    def close(self) -> None:
+        self.cut()
+        self._gate.set()
+        if self._listener is not None:
+            self._listener.close()
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                far = None if self.refusing else socket.create_connection(("127.0.0.1", self.to_port), 5)
+            except OSError:
+                far = None
+            if far is None:
+                near.close()
+                continue
+            self._open += [near, far]
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(a, b), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while got := source.recv(65536):
+                self._gate.wait()
+                sink.sendall(got)
+        for one in (source, sink):
+            with suppress(OSError):
+                one.close()
+
+

@@ -1,0 +1,351 @@
+"""The record at a real MQTT broker: every record once and in order, through cuts, black holes and kills."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from click.testing import CliRunner
+from paho.mqtt.enums import CallbackAPIVersion
+from publish_hand import PASSWORD, Wire, broker, free_port, go_on, line_file, numbers, recorded
+
+from edge.config import read_config
+from edge.errors import ConfigError, LinkLost, RecorderError
+from edge.publish.mqtt_commands import mqtt as command
+from edge.publish.sparkplug import REBIRTH, SparkplugPublisher
+from edge.publish.sparkplug_metrics import definitions
+from edge.publish.sparkplug_payload import DataType, Metric, Payload, decode, encode
+from edge.record.journal import Journal
+
+TOPIC = "spBv1.0/patloop/{kind}/edge"
+# Made with another implementation's classes from the same payload (pysparkplug 0.6.1), so that both ends cannot share a
+# mistake: a double with quality and unit, a null, a negative integer by alias, a flag, a text, a large number; seq 7.
+OTHERS = bytes.fromhex(
+    "08b8f7ddbda03412390a016110031801200a28014a230a075175616c6974790a07656e67556e69741205080318c0011208080c42046b672f"
+    "6869000000000000f83f12090a016e1802200a3801121110091802200458fbffffffffffffffff0112090a01621803200b7001120a0a0173"
+    "1804200c7a017812110a017518042008588080808080808080101807"
+)
+
+
+class Host:
+    """A consumer that takes what comes as it comes: nothing is sorted, nothing told apart."""
+
+    def __init__(self, port: int) -> None:
+        self.came: queue.SimpleQueue[tuple[str, Payload]] = queue.SimpleQueue()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="host", clean_session=False)
+        self.client.username_pw_set("host", PASSWORD)
+        self.client.on_message = self._take
+        self.client.on_connect = lambda c, *_: c.subscribe("spBv1.0/#", 1)
+        self.listens = 0
+        self.client.on_subscribe = self._heard
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        self.seen: list[tuple[str, Payload]] = []
+
+    def _take(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+        if "NCMD" not in message.topic:  # its own commands, good ones and others
+            self.came.put((message.topic, decode(bytes(message.payload))))
+
+    def _heard(self, *_: object) -> None:
+        self.listens += 1
+
+    def look(self) -> list[tuple[str, Payload]]:
+        while not self.came.empty():
+            self.seen.append(self.came.get())
+        return self.seen
+
+    def data(self) -> list[Payload]:
+        return [told for topic, told in self.look() if topic == TOPIC.format(kind="DDATA") + "/CDC-REF-1"]
+
+    def numbers(self) -> list[int]:
+        return [int(told.metrics[0].value or 0) for told in self.data()]
+
+    def until(self, count: int) -> list[int]:
+        deadline = time.monotonic() + 60
+        while len(self.numbers()) < count:
+            assert time.monotonic() < deadline, f"{len(self.numbers())} of {count} records came"
+            time.sleep(0.05)
+        time.sleep(0.2)  # what comes twice comes late
+        return self.numbers()
+
+    def ask(self, name: str, payload: bytes) -> None:
+        self.client.publish(TOPIC.format(kind=name), payload, qos=1).wait_for_publish(10)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture(scope="module")
+def cycles(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, bytes | None, float]]:
+    return recorded(tmp_path_factory.mktemp("shift") / "journal.sqlite")
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    number = free_port()
+    with broker(tmp_path / "broker", number):
+        yield number
+
+
+@pytest.fixture
+def wire(port: int) -> Iterator[Wire]:
+    relay = Wire(port).start()
+    yield relay
+    relay.close()
+
+
+@pytest.fixture
+def host(port: int) -> Iterator[Host]:
+    one = Host(port)
+    yield one
+    one.close()
+
+
+def settled(folder: Path, port: int, more: str = "") -> Path:
+    where = f'\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\nplain = true\n'
+    return line_file(folder, f'{where}user = "box"\npassword_file = "secret"\n{more}')
+
+
+def publisher(file: Path) -> SparkplugPublisher:
+    config, _ = read_config(file)
+    assert config.mqtt is not None
+    return SparkplugPublisher(config.mqtt, config.line.name, definitions(config), file.parent, time.time)
+
+
+def test_payloads_are_what_another_implementation_writes() -> None:
+    told = (
+        Metric(1.5, DataType.DOUBLE, 1, "a", 3, historical=True, quality="good", unit="kg/h"),
+        Metric(float("nan"), DataType.DOUBLE, 2, "n"),
+        Metric(-5, DataType.INT64, 2, alias=9),
+        Metric(value=True, datatype=DataType.BOOLEAN, time_ms=3, name="b"),
+        Metric("x", DataType.STRING, 4, "s"),
+        Metric(2**60, DataType.UINT64, 4, "u"),
+    )
+    assert encode(Payload(1795425795000, told, 7)) == OTHERS
+    back = decode(OTHERS)
+    assert back.metrics[1].value is None
+    assert [m.value for m in back.metrics if m.name != "n"] == [m.value for m in told if m.name != "n"]
+    with pytest.raises(ValueError, match="not a Sparkplug"):
+        decode(b"\xff\xff\xff")
+
+
+def test_births_then_every_record_once_with_its_numbers(
+    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
+) -> None:
+    file, journal = settled(tmp_path, port), tmp_path / "journal.sqlite"
+    go_on(journal, cycles, 20)
+    done = CliRunner().invoke(command, [str(file), "--once"])
+    assert done.exit_code == 0, done.output
+    assert host.until(21) == numbers(journal) == list(range(1, 22))
+    kinds = [topic.split("/")[2] for topic, _ in host.look() if "mark" not in topic]
+    assert kinds[:2] == ["NBIRTH", "DBIRTH"]
+    assert kinds[-1] == "NDEATH", "it said goodbye"
+    birth = next(told for topic, told in host.look() if "DBIRTH" in topic)
+    names = {m.alias: m.name for m in birth.metrics}
+    cycle = host.data()[1]
+    said = {names[m.alias]: m for m in cycle.metrics}
+    with Journal.open_reader(journal) as record:
+        row = record.get(2)
+    assert row is not None
+    sample, thought = row.content()["sample"], row.content()["thought"]
+    assert said["Estimate/value"].value == (thought["estimate"] or {}).get("value")
+    assert said["Setpoint/FeederApi/Working"].value == sample["readings"]["FeederApi.SP_Working"]["value"]
+    assert said["Record/Hash"].value == row.hash.hex()
+    assert all(m.historical for m in cycle.metrics), "records of another day are history"
+    seqs = [told.seq for topic, told in host.look() if "BIRTH" in topic or "DDATA" in topic]
+    assert seqs == [i % 256 for i in range(len(seqs))]
+    again = CliRunner().invoke(command, [str(file), "--once"])
+    assert again.exit_code == 0
+    assert "0 records sent" in again.output
+    assert host.until(21) == list(range(1, 22)), "nothing twice"
+
+
+def test_a_long_cut_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, wire: Wire, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
+) -> None:
+    file, path = settled(tmp_path, wire.port, "window = 20\n"), tmp_path / "journal.sqlite"
+    sender = publisher(file)
+    go_on(path, cycles, 40)
+    with Journal.open_reader(path) as journal:
+        assert sender.turn(journal) == 41
+        for turn in range(6):
+            wire.cut()
+            go_on(path, cycles, 300)
+            with pytest.raises(LinkLost):
+                sender.turn(journal)
+            wire.mend()
+            if turn % 2:  # cut again in mid-flight
+                threading_cut(wire, sender, journal)
+            deliver(sender, journal)
+    sender.close()
+    assert host.until(41 + 6 * 300) == numbers(path)
+
+
+def threading_cut(wire: Wire, sender: SparkplugPublisher, journal: Journal) -> None:
+    """The wire is cut while a window is under way: what the broker took is not known here."""
+    before, send = sender.cursor.seq, sender._publish
+    count = 0
+
+    def and_cut(*what: object) -> mqtt.MQTTMessageInfo:
+        nonlocal count
+        count += 1
+        said = send(*what)  # type: ignore[arg-type]
+        if count == 55:
+            wire.cut()
+        return said
+
+    sender._publish = and_cut  # type: ignore[method-assign, assignment]
+    with pytest.raises(LinkLost):
+        sender.turn(journal)
+    sender._publish = send  # type: ignore[method-assign]
+    assert sender.cursor.seq >= before
+    wire.mend()
+
+
+def deliver(sender: SparkplugPublisher, journal: Journal) -> None:
+    deadline = time.monotonic() + 40
+    while True:
+        try:
+            sender.turn(journal)
+            return
+        except LinkLost:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_killed_in_mid_flight_it_goes_on_without_a_double(
+    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
+) -> None:
+    file, path = settled(tmp_path, port, "window = 50\n"), tmp_path / "journal.sqlite"
+    go_on(path, cycles, 2400)
+    for kill in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.cli", "publish", "mqtt", str(file)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        host.until(300 * (kill + 1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = CliRunner().invoke(command, [str(file), "--once"])
+    assert done.exit_code == 0, done.output
+    assert host.until(2401) == numbers(path)
+
+
+def test_a_broker_that_is_killed_is_found_again(
+    tmp_path: Path, cycles: list[tuple[bytes, bytes | None, float]]
+) -> None:
+    """It may forget what it had not told us: then a record may come twice, and carries its number; none is lost."""
+    number, path = free_port(), tmp_path / "journal.sqlite"
+    sender = publisher(settled(tmp_path, number))
+    with broker(tmp_path / "broker", number) as process:
+        host = Host(number)
+        go_on(path, cycles, 100)
+        with Journal.open_reader(path) as journal:
+            deliver(sender, journal)
+            host.until(101)
+            process.kill()
+            process.wait()
+            go_on(path, cycles, 100)
+            with pytest.raises(LinkLost):
+                sender.turn(journal)
+    with broker(tmp_path / "broker", number), Journal.open_reader(path) as journal:
+        deadline = time.monotonic() + 30
+        while host.listens < 2:  # its session went with the broker: what comes before it is back is not for it
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        deliver(sender, journal)
+        while set(host.numbers()) != set(numbers(path)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        sender.close()
+        host.close()
+    assert sorted(set(host.numbers())) == numbers(path)
+
+
+def test_an_unanswering_broker_is_told_within_the_patience(
+    tmp_path: Path, wire: Wire, cycles: list[tuple[bytes, bytes | None, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.publish.sparkplug.PATIENCE_S", 1.0)
+    file, path = settled(tmp_path, wire.port), tmp_path / "journal.sqlite"
+    sender = publisher(file)
+    go_on(path, cycles, 10)
+    with Journal.open_reader(path) as journal:
+        sender.turn(journal)
+        wire.swallow()
+        go_on(path, cycles, 10)
+        with pytest.raises(LinkLost, match="no acknowledgements"):
+            sender.turn(journal)
+        wire.cut()
+        wire.mend()
+        deliver(sender, journal)
+    sender.close()
+
+
+def test_a_host_may_ask_for_the_births_again(
+    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
+) -> None:
+    sender, path = publisher(settled(tmp_path, port)), tmp_path / "journal.sqlite"
+    go_on(path, cycles, 4)
+    with Journal.open_reader(path) as journal:
+        sender.turn(journal)
+        host.ask("NCMD", b"\xff\xffnot a payload")
+        host.ask("NCMD", encode(Payload(0, (Metric(value=True, datatype=DataType.BOOLEAN, time_ms=0, name=REBIRTH),))))
+        deadline = time.monotonic() + 10
+        while sum("NBIRTH" in topic for topic, _ in host.look()) < 2:
+            assert time.monotonic() < deadline
+            sender.turn(journal)
+            time.sleep(0.05)
+    sender.close()
+    births = [told for topic, told in host.look() if "NBIRTH" in topic]
+    assert [told.seq for told in births] == [0, 0]
+
+
+def test_another_journal_is_never_sent_as_the_same_line(
+    tmp_path: Path, port: int, cycles: list[tuple[bytes, bytes | None, float]]
+) -> None:
+    sender, path = publisher(settled(tmp_path, port)), tmp_path / "journal.sqlite"
+    go_on(path, cycles, 10)
+    with Journal.open_reader(path) as journal:
+        sender.turn(journal)
+    for old in tmp_path.glob("journal.sqlite*"):
+        old.unlink()
+    go_on(path, cycles[1:], 30)
+    with Journal.open_reader(path) as journal, pytest.raises(RecorderError, match="record 11 is not the one"):
+        sender.turn(journal)
+    sender.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "word"),
+    [
+        ('host = "10.0.0.1"\nuser = "u"\npassword_file = "p"\nplain = true', "this machine only"),
+        ('host = "10.0.0.1"\nuser = "u"\npassword_file = "p"', "name ca"),
+        ('host = "b"\nuser = "u"\npassword_file = "p"\nca = "c"\ngroup = "a/b"', "group"),
+    ],
+)
+def test_an_unsafe_table_is_refused(tmp_path: Path, table: str, word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        read_config(line_file(tmp_path, f"\n[mqtt]\n{table}\n"))
+
+
+def test_a_wrong_password_is_one_line(tmp_path: Path, port: int) -> None:
+    file = settled(tmp_path, port)
+    (tmp_path / "secret").write_text("wrong")
+    go_on(tmp_path / "journal.sqlite", [(b"{}", None, 1.0)], 2)
+    done = CliRunner().invoke(command, [str(file), "--once"])
+    assert done.exit_code == 1
+    assert "refuses us" in done.output
+    (tmp_path / "secret").chmod(0o644)
+    done = CliRunner().invoke(command, [str(file), "--once"])
+    assert done.exit_code == 2
+    assert "chmod 600" in done.output
