@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from control.errors import ControlError
-from deploy import control_bench, sensor_bench, service_facts
+from deploy import control_bench, cycle_bench, sensor_bench, service_facts
 from deploy.service_facts import Fact
 from deploy.side_by_side import Row
 from edge.errors import PatloopError
@@ -35,7 +35,10 @@ def bench(out: Path, model: Path | None) -> None:
         try:
             rows = [] if model else list(sensor_bench.rows(status.update))
             rows += control_bench.rows(status.update, model)
-            found += [] if model else service_facts.facts(status.update)
+            if not model:
+                whole = cycle_bench.compared(status.update)
+                rows.append(whole.row)
+                found += [*service_facts.facts(status.update), whole.fact()]
         except (ControlError, PatloopError) as error:
             raise click.ClickException(str(error)) from error
     _write(out, rows)

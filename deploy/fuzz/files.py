@@ -150,7 +150,7 @@ def _parse_line(folder: Path) -> Once:
 
     def once(raw: bytes) -> object:
         try:
-            tables = json.loads(raw)
+            tables = json.loads(raw.decode())
         except (ValueError, RecursionError):
             return None  # the mutation, not the line file
         if not isinstance(tables, dict) or b"\\ud" in raw.lower():
