@@ -82,8 +82,8 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def broker(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """mosquitto with accounts, an access list and sessions that outlive a connection."""
+def broker(folder: Path, port: int, secured: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """mosquitto with accounts, an access list and sessions that outlive a connection; secured: lines about TLS."""
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
     folder.mkdir(exist_ok=True)
@@ -93,7 +93,7 @@ def broker(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         subprocess.run(["mosquitto_passwd", "-b", accounts, user, PASSWORD], check=True, capture_output=True)
     rights.write_text("user box\ntopic readwrite spBv1.0/#\ntopic readwrite patloop/#\nuser host\ntopic readwrite #\n")
     config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {accounts}\nacl_file {rights}\n"
+        f"listener {port} 127.0.0.1\n{secured}allow_anonymous false\npassword_file {accounts}\nacl_file {rights}\n"
         f"user {getpass.getuser()}\npersistence true\npersistence_location {folder}/\nmax_queued_messages 0\n"
     )
     process = subprocess.Popen([MOSQUITTO, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import signal
@@ -14,11 +15,14 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_der_x509_certificate
 from paho.mqtt.enums import CallbackAPIVersion
 from publish_hand import PASSWORD, Wire, broker, free_port, go_on, line_file, numbers, recorded
 
 from edge.config import read_config
 from edge.errors import ConfigError, LinkLost, RecorderError
+from edge.pki import make_server_certificate
 from edge.publish.mqtt_commands import mqtt as command
 from edge.publish.sparkplug import REBIRTH, SparkplugPublisher
 from edge.publish.sparkplug_metrics import definitions
@@ -336,6 +340,32 @@ def test_another_journal_is_never_sent_as_the_same_line(
 def test_an_unsafe_table_is_refused(tmp_path: Path, table: str, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         read_config(line_file(tmp_path, f"\n[mqtt]\n{table}\n"))
+
+
+# paho leaves the socket of a refused handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_broker_must_be_who_it_was(tmp_path: Path, cycles: list[tuple[bytes, bytes | None, float]]) -> None:
+    number, path = free_port(), tmp_path / "journal.sqlite"
+    go_on(path, cycles, 4)
+    for name in ("broker", "stranger"):
+        made = make_server_certificate(tmp_path / name, "broker", f"urn:{name}", ("127.0.0.1",))
+        pem = load_der_x509_certificate(made.read_bytes()).public_bytes(Encoding.PEM)
+        (tmp_path / name / "ca.pem").write_bytes(pem)
+    there = tmp_path / "broker"
+    secured = f"certfile {there / 'ca.pem'}\nkeyfile {there / 'broker_key.pem'}\ntls_version tlsv1.2\n"
+    table = f'\n[mqtt]\nhost = "127.0.0.1"\nport = {number}\nuser = "box"\npassword_file = "secret"\n'
+    with broker(there, number, secured):
+        trusting = line_file(tmp_path, f'{table}ca = "broker/ca.pem"\n')
+        done = CliRunner().invoke(command, [str(trusting), "--once"])
+        assert done.exit_code == 0, done.output
+        mistaken = line_file(tmp_path, f'{table}ca = "stranger/ca.pem"\n')
+        done = CliRunner().invoke(command, [str(mistaken), "--once"])
+        assert done.exit_code == 1
+        assert "CERTIFICATE_VERIFY_FAILED" in done.output
+        gc.collect()
+    done = CliRunner().invoke(command, [str(line_file(tmp_path, f'{table}ca = "nowhere.pem"\n')), "--once"])
+    assert done.exit_code == 2
+    assert "cannot be used" in done.output
 
 
 def test_a_wrong_password_is_one_line(tmp_path: Path, port: int) -> None:
