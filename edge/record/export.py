@@ -33,6 +33,8 @@ def flatten(row: Row) -> dict[str, Cell]:
 
     `estimate.value`, `belief.api_pct`, ... as in the types they come from; `recommended.NAME`, `written.NAME` for
     setpoints; `reading.TAG` with `reading.TAG.quality`; `lab.*` of the newest result; lists joined with "; ".
+    `interval_factor`; `coverage`, the share of `coverage.results` laboratory results inside the interval that went out;
+    `batch`, `product`, `lots` (NAME=LOT) as far as they were known.
     Read leniently, so that the journals of older versions can be exported too.
     """
     content = row.content()
@@ -53,6 +55,7 @@ def flatten(row: Row) -> dict[str, Cell]:
     cells["reasons"] = "; ".join(command.get("reasons") or ())
     cells["alarms"] = "; ".join(alarm["name"] for alarm in thought.get("alarms") or ())
     cells |= _scalars("lab", (sample.get("lab") or [None])[-1])
+    cells |= _standing(thought) | _making(sample.get("context") or {})
     for tag, reading in (sample.get("readings") or {}).items():
         cells[f"reading.{tag}"] = _cell(reading.get("value"))
         cells[f"reading.{tag}.quality"] = reading.get("quality")
@@ -72,14 +75,14 @@ def export_csv(rows: Callable[[], Iterable[Row]], out: Path) -> int:
     return count
 
 
-def export_parquet(rows: Callable[[], Iterable[Row]], out: Path) -> int:
-    """Write the cycles as Parquet (needs pyarrow). Returns the number of rows."""
+def export_parquet(rows: Callable[[], Iterable[Row]], out: Path, origin: Mapping[str, str] | None = None) -> int:
+    """Write the cycles as Parquet (needs pyarrow); origin: kept in the file's metadata. Returns the number of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
     columns = _columns(rows())
-    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()], metadata=dict(origin or {}))
     count = 0
     with _draft(out) as draft, pq.ParquetWriter(draft, schema) as writer:
         for batch in _batches(rows()):
@@ -147,3 +150,19 @@ def _scalars(prefix: str, part: Mapping[str, Any] | None) -> dict[str, Cell]:
 def _cell(value: Any) -> Cell:
     """Numbers as float whatever they were written as, so that a column has one type."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _standing(thought: Mapping[str, Any]) -> dict[str, Cell]:
+    """How far the estimate's interval was widened, and how it had covered the laboratory's results."""
+    inside, results = thought.get("covered") or (0, 0)
+    return {
+        "interval_factor": _cell(thought.get("interval_factor")),
+        "coverage": inside / results if results else None,
+        "coverage.results": _cell(results),
+    }
+
+
+def _making(context: Mapping[str, Any]) -> dict[str, Cell]:
+    lots = (f"{name}={lot}" for name, lot in sorted((context.get("lots") or {}).items()) if lot)
+    told = {"batch": context.get("batch"), "product": context.get("product"), "lots": "; ".join(lots)}
+    return {name: text or "" for name, text in told.items()}

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
 from edge.record.replay import ReplayReport
 from edge.record.replay_commands import replay as replay_command
-from edge.signals import Acted, Alarm, Link, Sample, Scan, Thought
+from edge.signals import Acted, Alarm, Context, Link, Sample, Scan, Thought
 from soft_sensors.signals import Estimate, Quality, Spectrum
 
 AXIS = np.linspace(908.0, 1676.0, 5)
@@ -133,12 +134,34 @@ def test_export_writes_one_csv_row_a_cycle(path: Path, tmp_path: Path) -> None:
     assert {name: first[name] for name in expected} == expected
     assert rows[1]["lab.assay_pct"] == "99.5"
     assert [item.name for item in out.parent.iterdir()] == ["shift.csv"]
+    assert "made from the record up to (anchor): 9 2023-" in result.output
+
+
+def test_export_says_how_far_the_interval_was_trusted_and_what_was_made(tmp_path: Path) -> None:
+    path, out = tmp_path / "journal.sqlite", tmp_path / "shift.csv"
+    making = Context("B-7", "Tablet 10", {"FeederMcc": "M-1", "FeederApi": "A-2", "FeederLac": ""}, "tags")
+    with Journal.open(path, "CDC-REF-1", now=lambda: T0) as journal:
+        recorder = JournalRecorder(journal)
+        sample, thought = seen_and_thought(1)
+        recorder.cycle(sample, thought)
+        sample = replace(sample, scan=replace(sample.scan, context=making))
+        recorder.cycle(sample, replace(thought, interval_factor=1.5, covered=(7, 8)))
+    assert run("export", path, "--out", out).exit_code == 0
+    before, after = csv.DictReader(out.read_text().splitlines())
+    names = ("interval_factor", "coverage", "coverage.results", "batch", "product", "lots")
+    assert [before[name] for name in names] == ["1.0", "", "0.0", "", "", ""]
+    assert [after[name] for name in names] == [
+        "1.5", "0.875", "8.0", "B-7", "Tablet 10", "FeederApi=A-2; FeederMcc=M-1",
+    ]  # fmt: skip
 
 
 def test_export_to_parquet_holds_the_same(path: Path, tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "shift.parquet"
     assert run("export", path, "--format", "parquet", "--out", out).exit_code == 0
+    metadata = pq.read_schema(out).metadata
+    assert metadata[b"line"] == b"CDC-REF-1"
+    assert metadata[b"anchor"].startswith(b"9 2023-")
     table = pq.read_table(out).to_pydict()
     assert table["cycle"] == [1, 2, 3, 4]
     assert table["lab.assay_pct"] == [None, 99.5, None, None]
