@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,6 +80,14 @@ _UNECE = {
     "%": ("P1", "percent"), "Cel": ("CEL", "degree Celsius"), "K": ("KEL", "kelvin"), "Pa": ("PAL", "pascal"),
     "bar": ("BAR", "bar [unit of pressure]"), "L": ("LTR", "litre"),
 }  # fmt: skip
+
+# How names of fields end -> UCUM: the naming rule of the record's types.
+_ENDINGS = {
+    "_s": "s", "_ms": "ms", "_h": "h", "_kg": "kg", "_mg": "mg", "_mm": "mm", "_n": "N", "_kn": "kN", "_kg_h": "kg/h",
+    "_rpm": "{rev}/min", "_pct": "%", "_lc_pct": "%{label}", "HopperKg": "kg", "TurretRpm": "{rev}/min",
+    "ScrewRpm": "{rev}/min",
+}  # fmt: skip
+_SHARES_OF_MASS = ("belief", "target", "lab")  # groups of columns whose _pct is % w/w
 
 _TOKEN = re.compile(r"\{[^{}]*\}|\[[a-z_]+\]|[./()]|%|[A-Za-z]+|[+-]?\d+")
 
@@ -153,6 +161,21 @@ def disagreement(told: str, ours: str) -> str:
 def ucum(text: str) -> str:
     """The UCUM code of a unit the product writes. Raises UnitError."""
     return parse_unit(text).ucum
+
+
+def of_column(name: str, setpoints: Mapping[str, str]) -> str | None:
+    """The UCUM code of a column of the record by its name's ending, or of a setpoint by its unit; None: no unit.
+
+    setpoints: the units of the line's setpoints, by name.
+    """
+    group, _, rest = name.partition(".")
+    owner, _, tag = rest.partition(".")
+    if group in ("recommended", "written") or (group == "reading" and tag in ("PV", "SP_Working", "SP_Remote")):
+        unit = setpoints.get(owner)
+        return None if unit is None else ucum(unit)
+    found = [ending for ending in _ENDINGS if name.endswith(ending)]
+    code = _ENDINGS[max(found, key=len)] if found else None
+    return "%{w/w}" if code == "%" and group in _SHARES_OF_MASS else code
 
 
 def engineering_unit(text: str) -> tuple[int, str, str]:
