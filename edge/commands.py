@@ -19,8 +19,12 @@ from control.signals import Mode
 from edge.errors import ConfigError, PatloopError, RecorderError
 
 if TYPE_CHECKING:
+    from edge.config import LineConfig
     from edge.line import Line
     from edge.ports import Clock, Source
+    from edge.record.journal import Journal
+    from edge.record.recorder import JournalRecorder
+    from edge.record.upkeep import Upkeep
 
 LINE = click.argument("line_file", metavar="LINE.toml", type=click.Path(dir_okay=False, path_type=Path))
 STATE = click.option(
@@ -72,9 +76,8 @@ async def _run(line_file: Path, state: Path | None) -> None:
     from edge.notify import Notifier
     from edge.pki import analyser_credentials, credentials
     from edge.ports import Actuator
-    from edge.record.checkpoint import signer
     from edge.record.journal import Journal
-    from edge.record.recorder import JournalRecorder
+    from edge.record.upkeep import WithUpkeep
     from edge.service import LineClock, serve, start_body
 
     require_own_names()
@@ -98,12 +101,12 @@ async def _run(line_file: Path, state: Path | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with Journal.open(folder / "journal.sqlite", config.line.name) as journal:
-        recorder = JournalRecorder(journal, signer(folder / "pki"))
+        recorder, upkeep = _recording(journal, config, folder)
         if isinstance(source, FolderSource):
             source.resume(lambda: newest_counter(journal))
         recorder.start(clock.now_s(), start_body(line), line.artefacts())
         try:
-            seen = WithRecord(source, journal, config)
+            seen = WithUpkeep(WithRecord(source, journal, config), upkeep)
             await serve(
                 line, seen, actuator, recorder, clock, notifier=Notifier.from_environment(), stop=stop
             )  # fmt: skip
@@ -115,6 +118,18 @@ async def _run(line_file: Path, state: Path | None) -> None:
                 source.close()
             recorder.stop(clock.now_s(), "stopped" if stop.is_set() else "the recorded file ended")
     click.echo(f"{config.line.name}: stopped in good order")
+
+
+def _recording(journal: Journal, config: LineConfig, folder: Path) -> tuple[JournalRecorder, Upkeep]:
+    """The recorder of a line's service, and what keeps its journal within bounds."""
+    from edge.record.checkpoint import signer
+    from edge.record.recorder import JournalRecorder
+    from edge.record.retention import Retention
+    from edge.record.upkeep import Upkeep
+
+    kept = None if config.record is None else Retention(journal, config.record, config.line.name)
+    upkeep = Upkeep(journal, kept)
+    return JournalRecorder(journal, signer(folder / "pki"), upkeep=upkeep), upkeep
 
 
 def _watched(line: Line, folder: Path) -> tuple[Source, Clock]:

@@ -93,6 +93,7 @@ async def serve(
             # Nothing was sent, for nothing could be recorded: the PLC misses our heartbeat and goes local by itself.
             log.error("the journal cannot be written, holding: %s", error)
             notifier.status(f"HOLD: journal: {error}")
+            recorder.refused(clock.now_s())
         notifier.watchdog()
         await _sleep(clock, cycle_s * (math.floor(clock.now_s() / cycle_s) + 1), stop)
     if actuator is not None and loop.handshake.session_id:

@@ -13,6 +13,7 @@ from control.compiled import FUNCTIONS
 from edge.record.canonical import decode, encode, from_plain, pack_spectrum, to_plain, unpack_spectrum
 from edge.record.checkpoint import Signer
 from edge.record.journal import Journal, Row
+from edge.record.upkeep import Upkeep
 from edge.signals import Acted, Licence, Request, Sample, Scan, Thought, Verification
 from soft_sensors.bundle import HASHES, PARTS
 from soft_sensors.signals import FloatArray, Quality, Spectrum
@@ -28,15 +29,20 @@ class JournalRecorder:
     """Records cycles, write outcomes and starts; reads people's requests. Raises edge.errors.RecorderError."""
 
     def __init__(
-        self, journal: Journal, signer: Signer | None = None, sign_cycles: int = 600, sign_s: float = 3600.0
-    ) -> None:
-        """signer: signs the head at start, stop and every sign_cycles cycles or sign_s seconds; None: nobody does."""
-        self._journal = journal
+        self, journal: Journal, signer: Signer | None = None, sign_cycles: int = 600, sign_s: float = 3600.0,
+        upkeep: Upkeep | None = None,
+    ) -> None:  # fmt: skip
+        """signer: signs the head at start, stop and every sign_cycles cycles or sign_s seconds; None: nobody does.
+
+        upkeep: retires old records and keeps room for the last; None: the journal is left to itself.
+        """
+        self._journal, self._upkeep = journal, upkeep
         self._signer, self._sign_cycles, self._sign_s = signer, sign_cycles, sign_s
         self._unsigned, self._signed_s = 0, 0.0  # cycles since the last checkpoint, and when it was
         self._axis: FloatArray | None = None
         newest = journal.last()
         self._read_to = newest.seq if newest else 0
+        self._answered_to = self._read_to  # requests up to here were handed to a cycle that is recorded
         self._recorded_counter: tuple[int, float] | None = None
 
     def start(self, time_s: float, body: dict[str, Any], artefacts: dict[str, tuple[str, Path]]) -> Row:
@@ -82,19 +88,31 @@ class JournalRecorder:
         self._sign(time_s)
 
     def tidy(self, now_s: float) -> None:
-        """What the record needs between two cycles: the head is signed when that is due."""
+        """What the record needs between two cycles: the head is signed when that is due, old records are retired."""
         if self._unsigned >= self._sign_cycles or (self._unsigned and abs(now_s - self._signed_s) >= self._sign_s):
             self._sign(now_s)
             self._axis = None  # written again with the next spectrum: it must not be retired with the oldest cycles
+        if self._upkeep is not None:
+            self._upkeep.tidy(now_s)
+
+    def refused(self, now_s: float) -> None:
+        """A cycle could not be recorded: requests that were handed to it are handed out again, room is made."""
+        self._read_to = self._answered_to
+        if self._upkeep is not None:
+            self._upkeep.refused(now_s)
 
     def cycle(self, sample: Sample, thought: Thought) -> None:
         """Record a cycle; durable when this returns."""
+        if self._upkeep is not None:
+            self._upkeep.admit(sample.scan.time_s)
         plain, blob = self._plain(sample)
         body = encode({"sample": plain, "thought": thought})
         self._journal.append("cycle", sample.scan.time_s, body, blob)
         self._unsigned += 1
+        self._answered_to = self._read_to
         spectrum = sample.scan.spectrum
         if spectrum is not None:
+            self._axis = spectrum.axis
             self._recorded_counter = (spectrum.counter, spectrum.time_s)
 
     def acted(self, sample: Sample, acted: Acted) -> None:
@@ -151,7 +169,6 @@ class JournalRecorder:
             return {**plain, "spectrum": None}, None
         new = self._recorded_counter != (spectrum.counter, spectrum.time_s)
         same_axis = self._axis is not None and np.array_equal(spectrum.axis, self._axis)
-        self._axis = spectrum.axis
         plain["spectrum"] = {
             "counter": spectrum.counter,
             "time_s": spectrum.time_s,

@@ -159,8 +159,8 @@ def _repoint(text: str, paths: Mapping[tuple[str, str], str]) -> str:
         if header := re.match(r"\s*\[\s*([A-Za-z_]+)\s*\]", line):
             table = header[1]
         value = re.match(r"(\s*([A-Za-z_]+)\s*=\s*)", line)
-        key = (table, value[2]) if value else ("", "")
-        lines.append(f"{value[1]}{json.dumps(paths[key])}" if value and key in paths else line)
+        named = (table, value[2]) if value else ("", "")
+        lines.append(f"{value[1]}{json.dumps(paths[named])}" if value and named in paths else line)
     found = "\n".join(lines) + "\n"
     if tomllib.loads(found) != wanted:
         text = "its paths stand in a form that cannot be changed; write one key a line below its table"
