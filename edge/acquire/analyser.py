@@ -38,7 +38,7 @@ class Analyser:
         if credentials is None:
             raise ConfigError(f"the analyser's server {table.url} needs its certificate and password: patloop check")
         there = replace(plc, url=table.url, user=table.user or plc.user)
-        name, cap_s = f"{config.line.name} analyser", min(1.0, config.line.cycle_s)
+        name, cap_s = f"{config.line.name} analyser", config.line.cycle_s
         self.station = Station(there, credentials, self.learn, name=name, cap_s=cap_s)
 
     @property

@@ -31,6 +31,7 @@ from edge.errors import ConfigError, LinkLost, SecurityError, WriteRefused, Writ
 from edge.pki import ClientCredentials
 from edge.signals import Link, Scan
 
+PAUSE_SHARE = 0.25  # of a cycle, between attempts to connect: the line is back within two cycles of its return
 NOTHING = Learned({}, (), {}, ())
 
 
@@ -48,7 +49,7 @@ class OpcUaLine:
             raise ConfigError("the line file has no table [opcua]")
         self._config, self._table = config, table
         end = Endpoint(table.url, table.user, table.timeout_s, table.secure_channel_timeout_s)
-        cap_s = min(1.0, config.line.cycle_s)
+        cap_s = PAUSE_SHARE * config.line.cycle_s
         self._plc = Station(end, credentials, self._learn, name=config.line.name, cap_s=cap_s)
         self._analyser = Analyser(config, end, analyser)
         self._expiries = [Expiry(credentials, "server"), *([Expiry(analyser, "analyser")] if analyser else [])]

@@ -23,6 +23,7 @@ from edge.pki import ClientCredentials
 
 T = TypeVar("T")
 
+CONNECT_CALLS = 1.25  # deadlines of a call: what begins in a black hole is over before the next cycle
 SESSION_TIMEOUT_MS = 30_000  # a session that died is gone from the PLC's few soon
 # What a server, or the stack, calls a refusal that no retry mends.
 REFUSALS = ("Security", "Certificate", "Identity", "UserAccess", "BadTcpInternalError")
@@ -78,7 +79,10 @@ class Session:
 
 
 async def open_session(endpoint: Endpoint, credentials: ClientCredentials) -> Session:
-    """Connect within twice the deadline of a call. Raises LinkLost, or SecurityError for a refusal by either side."""
+    """Connect, all calls of it together within little more than the deadline of one.
+
+    Raises LinkLost, or SecurityError for a refusal by either side.
+    """
     client = Client(endpoint.url, timeout=endpoint.timeout_s)
     client.name = client.description = "patloop edge"
     client.application_uri = credentials.application_uri
@@ -94,7 +98,7 @@ async def open_session(endpoint: Endpoint, credentials: ClientCredentials) -> Se
             server_certificate=str(credentials.server_certificate),
             mode=ua.MessageSecurityMode.SignAndEncrypt,
         )
-        await asyncio.wait_for(client.connect(), 2 * endpoint.timeout_s)
+        await asyncio.wait_for(client.connect(), CONNECT_CALLS * endpoint.timeout_s)
     except asyncio.CancelledError:
         await discard(client)
         raise

@@ -46,13 +46,14 @@ class Refusal:
 class Sent:
     """What is remembered of setpoints until they are seen in the PLC.
 
-    asked: the last setpoint of each name; session_id: in which it was sent; doubtful: its fate is not known; working:
-    what the PLC worked with then; unfollowed: looks since at which a setpoint has not moved at all.
+    asked: the last setpoint of each name; session_id: in which it was sent; doubtful: its fate is not known; held,
+    working: what the PLC had been given and worked with until then; unfollowed: looks with nothing come of it.
     """
 
     asked: Mapping[str, float] = field(default_factory=dict)
     session_id: int = 0
     doubtful: bool = False
+    held: Mapping[str, float] = field(default_factory=dict)
     working: Mapping[str, float] = field(default_factory=dict)
     unfollowed: int = 0
 
@@ -88,9 +89,9 @@ def remember(before: Sent, scan: Scan, thought: Thought, acted: Acted) -> Sent:
         asked = {n: v for n, v in asked.items() if acted.codes.get(n + SETPOINT, "") in CLAMPED}
         return replace(before, asked={**before.asked, **asked}, session_id=scan.session_id) if asked else Sent()
     if asked and acted.outcome in ("good", "unknown"):
-        known = {n: scan.readings[f"{n}.SP_Working"].value for n in asked if f"{n}.SP_Working" in scan.readings}
+        held, known = _read(scan, asked, SETPOINT), _read(scan, asked, ".SP_Working")
         same = before.session_id == scan.session_id and acted.outcome == "good"
-        return Sent(asked, scan.session_id, acted.outcome == "unknown", known, before.unfollowed if same else 0)
+        return Sent(asked, scan.session_id, acted.outcome == "unknown", held, known, before.unfollowed if same else 0)
     if before.doubtful or (thought.handshake == Phase.REMOTE and before.session_id == scan.session_id):
         return before
     return Sent()
@@ -104,8 +105,7 @@ def read_back(sent: Sent, acted: Acted, scan: Scan) -> tuple[Acted, Sent]:
     """
     if not sent.asked or scan.link is not Link.ONLINE:
         return acted, sent
-    held = {n: scan.readings[n + SETPOINT] for n in sent.asked if n + SETPOINT in scan.readings}
-    there = {n: r.value for n, r in held.items() if r.quality is not Quality.BAD}
+    there = _read(scan, sent.asked, SETPOINT)
     other = {n: v for n, v in there.items() if not _same(v, sent.asked[n])}
     if sent.doubtful:
         verdict = "not_taken" if other or not there else "taken"
@@ -113,15 +113,16 @@ def read_back(sent: Sent, acted: Acted, scan: Scan) -> tuple[Acted, Sent]:
     if sent.session_id != scan.session_id:
         return acted, Sent()
     clamped = {tag.removesuffix(SETPOINT) for tag, code in acted.codes.items() if code in CLAMPED}
+    ignored = {n for n, v in other.items() if n in sent.held and _same(v, sent.held[n])}
     adopted = replace(sent, asked={**sent.asked, **there})
-    if foreign := {n: v for n, v in other.items() if n not in clamped}:
+    if foreign := {n: v for n, v in other.items() if n not in clamped | ignored}:
         told = _told({n: sent.asked[n] for n in foreign}, foreign)
         return replace(acted, read_back="foreign", codes={**acted.codes, **told}), adopted
-    stood = _unmoved(sent, scan)
+    stood = {n: f"{n}.SP_Working" for n in _unmoved(sent, scan)} | {n: n + SETPOINT for n in ignored}
     unfollowed = sent.unfollowed + 1 if stood else 0
     if unfollowed < UNFOLLOWED:
         return acted, replace(adopted, unfollowed=unfollowed)
-    codes = {f"{n}.SP_Working": f"has stayed at {sent.working[n]:g}, {sent.asked[n]:g} was sent" for n in stood}
+    codes = {tag: f"has not followed, {sent.asked[n]:g} was sent" for n, tag in stood.items()}
     return replace(acted, read_back="ignored", codes={**acted.codes, **codes}), replace(adopted, unfollowed=0)
 
 
@@ -156,6 +157,12 @@ def _beyond(
     if abs(value - inside) > slack and abs(value - inside) > abs(now - min(max(now, room.low), room.high)) + slack:
         return f"{value:g} is outside {room.low:g} to {room.high:g}"
     return ""
+
+
+def _read(scan: Scan, names: Mapping[str, float], tag: str) -> dict[str, float]:
+    """The tag of each name, where the look has it and it is not bad."""
+    found = {n: scan.readings[n + tag] for n in names if n + tag in scan.readings}
+    return {n: r.value for n, r in found.items() if r.quality is not Quality.BAD}
 
 
 def _same(one: float, other: float) -> bool:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from deploy.commands import free_port
-from deploy.demo import Stage, prepare
+from deploy.demo import LINE_FILE, Stage, prepare
 from edge.errors import RecorderError
+from edge.line import Line, compose
 from edge.record.canonical import decode, encode
 from edge.record.journal import Journal
 from hil_sim.credentials import server_credentials
@@ -25,6 +26,7 @@ from hil_sim.rig import Rig
 from hil_sim.scenario import Scenario
 from hil_sim.server import LineServer
 
+sys.path.insert(0, str(Path(__file__).parent))  # lets the tests here share opcua_hand
 PATIENCE_S = 60.0
 
 
@@ -100,3 +102,21 @@ Served = Callable[..., AbstractAsyncContextManager[Wire]]
 def served() -> Served:
     """served(folder, scenario, speed=...) -> async context with the wire."""
     return _served
+
+
+@pytest.fixture(scope="session")
+def reference_line() -> Line:
+    """The reference line, composed once; tests give it tables of their own."""
+    return compose(LINE_FILE)
+
+
+@pytest.fixture(scope="session")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates and accounts of both ends, made once: a folder to copy from."""
+    folder = tmp_path_factory.mktemp("secrets") / "stage"
+    prepare(folder, free_port())
+    pki = folder / "pki"
+    (pki / "analyser.der").write_bytes((pki / "server.der").read_bytes())
+    (pki / "analyser_password").touch(mode=0o600)
+    (pki / "analyser_password").write_text((pki / "password").read_text())
+    return folder
