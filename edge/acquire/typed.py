@@ -84,6 +84,7 @@ def _relative(path: Path, namespaces: Sequence[str]) -> ua.RelativePath:
         element = ua.RelativePathElement()
         element.ReferenceTypeId = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
         element.IncludeSubtypes = True
+        element.IsInverse = False  # the stack's default is True, and its own server does not look at it
         element.TargetName = ua.QualifiedName(name, list(namespaces).index(uri))
         relative.Elements.append(element)
     return relative
