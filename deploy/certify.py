@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from control.signals import Decision, Situation
 from edge.commands import told
 from edge.errors import ConfigError
 from edge.line import Line
+from edge.record.canonical import encode
 from edge.record.inputs import progress
+from edge.record.journal import Journal
 from edge.record.replay import replay_journal
 
 
@@ -29,7 +32,8 @@ from edge.record.replay import replay_journal
 @click.option("--every", type=click.IntRange(min=1), default=60, show_default=True, help="judge every so many moves")
 @click.option("--limit", type=click.FloatRange(min=0), help="exit 1 when the 95 % gap is above so many per cent")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="write certificate and gaps")
-def certify(journal: Path, every: int, limit: float | None, json_file: Path | None) -> None:
+@click.option("--record", is_flag=True, help="append the certificate to the journal itself")
+def certify(journal: Path, every: int, limit: float | None, json_file: Path | None, *, record: bool) -> None:
     """How far the moves on JOURNAL were from the best: the full problem is solved by IPOPT from the same states.
 
     The journal is thought through again first (it holds bundles, settings and samples), so a gap belongs to the very
@@ -38,6 +42,8 @@ def certify(journal: Path, every: int, limit: float | None, json_file: Path | No
     \b
     Example:
       patloop control certify out/demo/journal.sqlite --every 60 --json out/certificate.json
+
+    Beside a running line, as a timer's daily job: certify JOURNAL --every 600 --record
     """
     with told():
         witness = Witness(every)
@@ -51,6 +57,8 @@ def certify(journal: Path, every: int, limit: float | None, json_file: Path | No
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(_told(found, witness, gaps), indent=2) + "\n", encoding="utf-8")
+        if record:
+            _record(journal, found, witness, gaps)
     _say(found, witness, limit)
 
 
@@ -63,6 +71,15 @@ def _judged(witness: Witness) -> list[Gap]:
             gaps.append(judge.gap(made))
             step(len(gaps), len(witness.made))
     return gaps
+
+
+def _record(journal: Path, found: Certificate, witness: Witness, gaps: list[Gap]) -> None:
+    """Put the certificate on the record: of which moves, by which bundle, how far from the best."""
+    assert witness.bundle is not None, "gaps were judged with it"
+    judged = {"from_s": gaps[0].time_s, "to_s": gaps[-1].time_s, "bundle": witness.bundle.bundle_hash}
+    with Journal.open_existing(journal) as line:
+        body = {**asdict(found), **judged, "moves": witness.seen, "fallbacks": witness.fallbacks}
+        line.append("certificate", time.time(), encode(body))
 
 
 def _say(found: Certificate, witness: Witness, limit: float | None) -> None:

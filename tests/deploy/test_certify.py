@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from deploy.certify import certify
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
+from edge.record.verify import verify
 from edge.service import start_body
 from edge.signals import Request
 from hil_sim.bench import compose_for, run_one
@@ -51,8 +52,21 @@ def test_gaps_are_judged_and_written_and_a_limit_that_is_not_met_is_exit_1(journ
     assert "gap to the optimum" in done.output
 
 
+def test_a_certificate_goes_onto_the_record_and_the_journal_stays_sound(journal: Path) -> None:
+    done = CliRunner().invoke(certify, [str(journal), "--every", "60", "--record"])
+    assert done.exit_code == 0, done.output
+    with Journal.open_reader(journal) as record:
+        row = record.last("certificate")
+    assert row is not None
+    told = row.content()
+    assert told["judged"] >= 2
+    assert told["from_s"] < told["to_s"]
+    assert told["p50_pct"] <= told["max_pct"]
+    assert verify(journal).ok
+
+
 def test_a_journal_without_a_move_is_refused_in_one_line(tmp_path: Path) -> None:
     idle = _record(tmp_path / "idle.sqlite", 0.0)
     done = CliRunner().invoke(certify, [str(idle)], standalone_mode=False)
-    assert "nothing to certify" in str(done.exception)
+    assert "there is nothing to" in str(done.exception)
     assert "\n" not in str(done.exception)
