@@ -46,7 +46,7 @@ class Retention:
     def __init__(self, journal: Journal, table: RecordTable, line: str, rows: int = ROWS, least: int = ROWS) -> None:
         """rows: how many make a piece at most; least: so many must be due, or some for a day. Raises RecorderError."""
         self.trouble = ""
-        self.removed = 0  # records, by this object
+        self.removed, self.dropped = 0, 0  # records, and blobs of records that stay, by this object
         self._journal, self._table, self._line, self._rows, self._least = journal, table, line, rows, least
         self._pieces = _pieces(journal)
         self._work: Iterator[None] | None = None
@@ -145,26 +145,27 @@ class Retention:
 
         def compose(connection: sqlite3.Connection, _: Head) -> bytes:
             ranges = _ranges(connection, first, last)
-            self.removed += sum(each["to"] - each["from"] + 1 for each in ranges)
-            _delete(connection, what, first, last)
+            gone = _delete(connection, what, first, last)
+            self.removed += gone if what == "rows" else 0
+            self.dropped += gone if what == "blobs" else 0
             return encode({**told, "ranges": ranges} if what == "rows" else told)
 
         self._journal.append_with(KIND, now_s, compose)
 
 
-def _delete(connection: sqlite3.Connection, what: str, first: int, last: int) -> None:
-    """Delete within the transaction that records it; the triggers that forbid it are away for that long only."""
+def _delete(connection: sqlite3.Connection, what: str, first: int, last: int) -> int:
+    """Delete within the transaction that records it, and say how much; the triggers that forbid it are away so long."""
     triggers = ("records_no_delete", "blobs_no_delete")
     connection.execute("PRAGMA secure_delete=OFF")  # to overwrite what lies in the archive only wears the disk
     for name in triggers:
         connection.execute(f"DROP TRIGGER {name}")
-    kinds = ", ".join("?" * len(KINDS))
-    gone = f"SELECT seq FROM records WHERE seq BETWEEN ? AND ? AND kind IN ({kinds})"
-    connection.execute(f"DELETE FROM blobs WHERE seq IN ({gone})", (first, last, *KINDS))
+    gone = f"SELECT seq FROM records WHERE seq BETWEEN ? AND ? AND kind IN ({', '.join('?' * len(KINDS))})"
+    count = connection.execute(f"DELETE FROM blobs WHERE seq IN ({gone})", (first, last, *KINDS)).rowcount
     if what == "rows":
-        connection.execute(f"DELETE FROM records WHERE seq IN ({gone})", (first, last, *KINDS))
+        count = connection.execute(f"DELETE FROM records WHERE seq IN ({gone})", (first, last, *KINDS)).rowcount
     for name in triggers:
         connection.execute(SCHEMAS[2][name])
+    return count
 
 
 def _ranges(connection: sqlite3.Connection, first: int, last: int) -> list[dict[str, Any]]:
