@@ -24,7 +24,7 @@ from types import FrameType
 
 from deploy.fuzz.lines import ROOT, Lines
 from deploy.fuzz.mutate import mutate
-from deploy.fuzz.target import Once, Target
+from deploy.fuzz.target import Broken, Once, Target
 
 HANG_S = 5.0  # of the processor's time: a machine that is busy with other things is not a hang
 MEMORY = 1 << 30  # what an input may take beyond what the process has
@@ -127,6 +127,8 @@ def _search(
 ) -> Hunt:
     random, lines = randoms.Random(seed), Lines(target.watched)
     seeds = [bytes(raw)[: target.most] for raw in target.seeds()]
+    if not any(_well(target, once, raw) for raw in seeds):
+        raise Broken(f"{target.name}: no seed comes through: what is fuzzed is not the parser")
     corpus = [*seeds, *kept]
     fresh: list[bytes] = []
     findings: dict[tuple[str, str], Finding] = {}
@@ -148,6 +150,14 @@ def _search(
     spent_s = time.monotonic() - started
     return Hunt(target.name, executions, len(lines.reached), most, tuple(findings.values()), spent_s,
                 frozenset(lines.reached))  # fmt: skip
+
+
+def _well(target: Target, once: Once, raw: bytes) -> bool:
+    try:
+        once(raw)
+    except target.declared:
+        return False
+    return True
 
 
 def _try(target: Target, once: Once, raw: bytes, lines: Lines) -> Finding | None:

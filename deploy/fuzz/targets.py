@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from deploy.fuzz import files, scan
+from deploy.fuzz import files, pages, records, scan, systems, wire
 from deploy.fuzz.target import Target
 
 
 def targets() -> tuple[Target, ...]:
     """Every parser that reads what comes from outside."""
-    return (*scan.targets(), *files.targets())
+    others = (*wire.targets(), *files.targets(), *systems.targets(), *records.targets(), *pages.targets())
+    return (*scan.targets(), *others)

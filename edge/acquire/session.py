@@ -49,13 +49,13 @@ class Session:
         """Values with status and times of the nodes, in one call; bad ones are values like others. Raises LinkLost."""
         read = self.client.uaclient.read_attributes(list(nodes), ua.AttributeIds.Value)
         values: list[ua.DataValue] = await self.within(read)
-        return values
+        return _each(values, nodes)
 
     async def write(self, nodes: Sequence[ua.NodeId], values: Sequence[ua.DataValue]) -> list[ua.StatusCode]:
         """Write in one call and in order; the status codes. Raises LinkLost: the write's fate is then not known."""
         written = self.client.uaclient.write_attributes(list(nodes), list(values), ua.AttributeIds.Value)
         codes: list[ua.StatusCode] = await self.within(written)
-        return codes
+        return _each(codes, nodes)
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """The result within the deadline; every way in which the stack says 'gone' becomes LinkLost."""
@@ -66,6 +66,8 @@ class Session:
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # we are being stopped, not the link
             raise LinkLost(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        except Exception as error:  # bytes that are no answer end in any error of the stack's decoder
+            raise LinkLost(f"the server's answer cannot be read: {type(error).__name__}: {error}") from error
 
     async def drop(self) -> None:
         """Throw the session away at once: the socket is reset first, so that nothing that waits in it is sent later."""
@@ -76,6 +78,13 @@ class Session:
         with contextlib.suppress(Exception):  # the server may be gone: there is nothing left to lose here
             await asyncio.wait_for(self.client.disconnect(), self.endpoint.timeout_s)
         await discard(self.client)
+
+
+def _each(answers: list[T], nodes: Sequence[ua.NodeId]) -> list[T]:
+    """The answers, one a node; a server that gives another number of them is not to be trusted with the rest either."""
+    if len(answers) != len(nodes):
+        raise LinkLost(f"the server answered {len(answers)} of {len(nodes)} items")
+    return answers
 
 
 async def open_session(endpoint: Endpoint, credentials: ClientCredentials) -> Session:

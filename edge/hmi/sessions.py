@@ -66,7 +66,8 @@ class Sessions:
 
     def fits(self, key: str | None, token: str) -> bool:
         """Whether a form's token belongs to its cookie."""
-        return bool(key) and hmac.compare_digest(self.form_token(key or ""), token)
+        sent = token.encode(errors="surrogatepass")  # as bytes: text with other than ASCII cannot be compared
+        return bool(key) and hmac.compare_digest(self.form_token(key or "").encode(), sent)
 
     def may_try(self, address: str) -> bool:
         """Count a log-in from this address; false when there were too many within a minute."""

@@ -56,6 +56,8 @@ def unpack(seq: int, coding: int, stored: bytes, dictionary: Callable[[int], byt
     coding 0: stored as it is; seq itself: raw deflate; the number of an earlier record: raw deflate with the body of
     that record, which dictionary gives, as preset dictionary. Raises ValueError when it cannot be unpacked.
     """
+    if not isinstance(coding, int) or not isinstance(stored, bytes):  # a damaged file may hold anything
+        raise ValueError("its coding or its body has a wrong type")
     if coding == AS_IT_IS:
         return stored
     if not seq - REACH <= coding <= seq:

@@ -1,0 +1,127 @@
+"""Target: the bytes of a server's answer to a read, through the stack's decoder and the whole look at the line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from asyncua import Client, ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
+
+from deploy.fuzz.files import LINE_FILE
+from deploy.fuzz.target import Broken, Once, Target
+from edge.acquire.connection import Connection
+from edge.acquire.learn import Learned
+from edge.acquire.opcua import OpcUaLine
+from edge.acquire.session import Endpoint, Session
+from edge.acquire.station import Station
+from edge.acquire.stream import flat
+from edge.acquire.tags import wanted
+from edge.config import LineConfig, read_config
+from edge.errors import ConfigError, DeviceError
+from edge.pki import ClientCredentials, make_certificate
+from edge.record.canonical import encode
+from edge.signals import Scan
+
+HEALTHY: Mapping[str, Any] = {"Apc.RemoteActive": True, "Nir.IsActive": True, "Nir.ExecutionCycle": 16,
+                              "Nir.AcquisitionResultStatus": 1, "Nir.AcquisitionCounter": 7}  # fmt: skip
+
+
+def targets() -> tuple[Target, ...]:
+    """One: the answer to a read."""
+    watched = ("edge/acquire",)
+    return (Target("opcua_answer", _seeds, _prepare, (ConfigError,), watched, most=20000),)
+
+
+def _answer(tags: Sequence[str]) -> bytes:
+    """A healthy answer, as a server encodes it."""
+    response = ua.ReadResponse()
+    for tag in tags:
+        value: Any = HEALTHY.get(tag, 1.25)
+        if tag.endswith(".ScaledData"):
+            value = [0.3 + 0.001 * k for k in range(125)]
+        response.Results.append(ua.DataValue(ua.Variant(value)))
+    packed: bytes = struct_to_binary(response)
+    return packed
+
+
+def _seeds() -> Sequence[bytes]:
+    config, _ = read_config(LINE_FILE)
+    tags = [*wanted(config), *_stream_tags(config)]
+    short = _answer(tags[:3])
+    refused = ua.ReadResponse()
+    refused.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSessionIdInvalid))
+    return [_answer(tags), _answer([]), short, struct_to_binary(refused)]
+
+
+def _stream_tags(config: LineConfig) -> tuple[str, ...]:
+    from edge.acquire.tags import STREAM
+
+    return (*(f"{config.analyser.prefix}.{name}" for name in STREAM), f"{config.analyser.prefix}.AcquisitionCounter")
+
+
+class Answering:
+    """Stands for the stack's client: every read is answered with the bytes of the moment, decoded by the stack."""
+
+    raw = b""
+
+    def __init__(self) -> None:
+        self.uaclient = self
+
+    async def read_attributes(self, _nodes: Sequence[ua.NodeId], _attribute: ua.AttributeIds) -> list[ua.DataValue]:
+        """As asyncua's session does with a message body."""
+        response = struct_from_binary(ua.ReadResponse, Buffer(self.raw))
+        response.ResponseHeader.ServiceResult.check()
+        results: list[ua.DataValue] = response.Results
+        return results
+
+
+class Open:
+    """Stands for a station that is connected."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.connection = Connection(epoch=1)
+
+    async def ready(self) -> Session:
+        """The session."""
+        return self._session
+
+    async def fail(self, error: DeviceError) -> None:
+        """Nothing to throw away."""
+
+    def moves(self, *, again: bool) -> None:
+        """Nothing to note."""
+
+
+def _prepare(folder: Path) -> Once:
+    own = make_certificate(folder)
+    keys = ClientCredentials("urn:fuzz", own, folder / "edge_key.pem", own, "")
+    config, _ = read_config(LINE_FILE)
+    answering = Answering()
+    nodes = {tag: ua.NodeId(tag, 2) for tag in (*wanted(config), *_stream_tags(config))}
+
+    def once(raw: bytes) -> object:
+        line = OpcUaLine(config, keys)
+        session = Session(cast(Client, answering), Endpoint("opc.tcp://x:1", "x", 60.0))
+        # A line as it is once its server was learned: what follows is every look at it.
+        line._plc = cast(Station, Open(session))
+        line._known = Learned(nodes, wanted(config), {}, ())
+        line._analyser._place = flat(nodes, config.analyser.prefix, np.linspace(908.0, 1676.0, 125), "nm")
+        answering.raw = raw
+        scan = asyncio.run(_two_looks(line))
+        encode([scan.readings, scan.lab, scan.reason])
+        return scan
+
+    return once
+
+
+async def _two_looks(line: OpcUaLine) -> Scan:
+    first, second = await line.scan(), await line.scan()
+    if first.link is not second.link and second.spectrum is not None and first.spectrum is None:
+        raise Broken("the same bytes were a line first and none then")
+    return second
