@@ -23,13 +23,17 @@ GROUP = {
     "AcquisitionEndTime": "AcquisitionData", "ScaledData": "AcquisitionData", "ExecutionCycle": "AcquisitionStatus",
     "IsActive": "AcquisitionStatus", "DiagnosticStatus": "Status",
 }  # fmt: skip
+# The parameter set is optional (DI): without it parameters hang under their functional groups alone.
+HEALTH_PATHS: Sequence[Path] = [
+    ((DI, "ParameterSet"), (ADI, "DiagnosticStatus")), ((ADI, "Status"), (ADI, "DiagnosticStatus")),
+]  # fmt: skip
 CHANNEL: Mapping[str, Sequence[Path]] = {
-    "ActiveStream": [((DI, "ParameterSet"), (ADI, "ActiveStream"))],
-    "ChannelDiagnostic": [((DI, "ParameterSet"), (ADI, "DiagnosticStatus"))],
+    "ActiveStream": [((DI, "ParameterSet"), (ADI, "ActiveStream")), ((ADI, "Status"), (ADI, "ActiveStream"))],
+    "ChannelDiagnostic": HEALTH_PATHS,
     "ChannelState": [((ADI, "ChannelStateMachine"), (UA, "CurrentState"))],
 }
 DEVICE: Mapping[str, Sequence[Path]] = {
-    "DeviceDiagnostic": [((DI, "ParameterSet"), (ADI, "DiagnosticStatus"))],
+    "DeviceDiagnostic": HEALTH_PATHS,
     "DeviceState": [((ADI, "AnalyserStateMachine"), (UA, "CurrentState"))],
 }
 SERIAL: Sequence[Path] = [((DI, "SerialNumber"),), ((DI, "Identification"), (DI, "SerialNumber"))]
