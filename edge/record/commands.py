@@ -19,6 +19,7 @@ from edge.record.chain import Row
 from edge.record.checkpoint import latest_anchor
 from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
 from edge.record.inputs import FROM, JOURNAL, TO, InputError, progress, reading
+from edge.record.inspect_commands import inspect
 from edge.record.journal import Journal
 from edge.record.replay_commands import replay
 from edge.record.report_commands import genealogy, performance
@@ -153,6 +154,7 @@ def watch(journal: Path, kind: str | None, count: int | None) -> None:
 
 
 journal.add_command(genealogy)
+journal.add_command(inspect)
 journal.add_command(performance)
 
 
