@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.api.tokens import Token, TokenError, Tokens
@@ -120,8 +121,11 @@ class Door:
         return token, None
 
 
-class TooMuchError(Exception):
-    """More came in than the door lets through; the application answers it with 413."""
+class TooMuchError(HTTPException):
+    """More came in than the door lets through."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"the body is larger than {MOST_BODY_BYTES} bytes")
 
 
 class _Limited:
