@@ -25,6 +25,7 @@ from edge.record.recorder import JournalRecorder
 from edge.sensing import fit_for_closed_loop, verdict_of
 from edge.signals import Link, Scan
 from edge.understand import reading, usable
+from edge.units import disagreement
 from soft_sensors.errors import SensorError
 from soft_sensors.registry.log import read_registry
 from soft_sensors.signals import Quality
@@ -184,8 +185,10 @@ def _tags(line: Line, scan: Scan, units: dict[str, str]) -> list[Checked]:
     found = []
     for mv in line.config.mv:
         told = units.get(mv.name)
-        if told is not None and told != mv.unit:
-            found.append(Checked(fine=False, what=f"{mv.name}: the line says {told}, the line file {mv.unit}"))
+        wrong = "" if told is None else disagreement(told, mv.unit)
+        if wrong:
+            text = f"{mv.name}: the line says {told}, the line file {mv.unit}: {wrong}"
+            found.append(Checked(fine=False, what=text))
         low, high = reading(scan, f"{mv.name}.SP_LoLim"), reading(scan, f"{mv.name}.SP_HiLim")
         if usable(low) and usable(high) and (mv.low >= high.value or mv.high <= low.value):
             text = f"{mv.name}: own limits {mv.low}..{mv.high} and the PLC's {low.value}..{high.value} do not meet"

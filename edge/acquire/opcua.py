@@ -30,6 +30,7 @@ from edge.config import LineConfig
 from edge.errors import ConfigError, LinkLost, SecurityError, WriteRefused, WriteUnknown
 from edge.pki import ClientCredentials
 from edge.signals import Link, Scan
+from edge.units import of_server
 
 PAUSE_SHARE = 0.25  # of a cycle, between attempts to connect: the line is back within two cycles of its return
 NOTHING = Learned({}, (), {}, ())
@@ -146,7 +147,7 @@ class OpcUaLine:
         return found
 
     async def units(self) -> dict[str, str]:
-        """The engineering unit that the server declares for each setpoint, where it does (display name, Part 8)."""
+        """The engineering unit that the server declares for each setpoint, where it does: by its code, or its name."""
         session = self._plc.session_of(self.epoch)
         found: dict[str, str] = {}
         if session is None:
@@ -157,7 +158,7 @@ class OpcUaLine:
             if paths[0].StatusCode.is_good() and paths[0].Targets:
                 value = (await session.read([paths[0].Targets[0].TargetId]))[0].Value
                 if value is not None and isinstance(value.Value, ua.EUInformation):
-                    found[mv.name] = str(value.Value.DisplayName.Text)
+                    found[mv.name] = of_server(value.Value.UnitId, str(value.Value.DisplayName.Text))
         return found
 
     async def close(self) -> None:
