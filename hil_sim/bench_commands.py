@@ -88,7 +88,7 @@ def check_scenarios(scenarios: Sequence[str]) -> None:
         raise ConfigError(f"scenario '{twice.pop()}' is asked for twice: rename one, or leave it out")
 
 
-def play(plan: Sequence[Job], jobs: int, out: Path, *, resume: bool) -> list[Row]:
+def play(plan: Sequence[Job], jobs: int, out: Path, *, resume: bool, scheduler: str | None = None) -> list[Row]:
     """Play the plan with progress on stderr, keeping every row in OUT; with resume, only what is not there yet."""
     from hil_sim.campaign import RUN, Ledger, identity, run_jobs
     from hil_sim.counting import counting
@@ -101,8 +101,9 @@ def play(plan: Sequence[Job], jobs: int, out: Path, *, resume: bool) -> list[Row
         click.echo(f"{len(known)} of {len(wanted)} runs are in {ledger.file}", err=True)
     with counting(len(wanted) - len(known), "runs") as done:
         rows = run_jobs(
-            plan, jobs, lambda job: done(f"{job.scenario} {job.controller} seed {job.seed}"), ledger.keep, known
-        )
+            plan, jobs, lambda job: done(f"{job.scenario} {job.controller} seed {job.seed}"), ledger.keep, known,
+            scheduler,
+        )  # fmt: skip
     return [{k: v for k, v in row.items() if k != RUN} for row in rows]
 
 

@@ -18,6 +18,7 @@ import hil_sim
 import soft_sensors
 from edge.line import Line
 from hil_sim.bench import run_one
+from hil_sim.elsewhere import play_there
 from hil_sim.scenario import load_scenario
 from hil_sim.variants import Setting, compose_variant, variant
 
@@ -66,10 +67,13 @@ def run_jobs(
     told: Callable[[Job], None],
     keep: Callable[[Row], None] = lambda _: None,
     known: Mapping[str, Row] | None = None,
+    scheduler: str | None = None,
 ) -> list[Row]:
     """All rows in the order of the jobs; keep(row), then told(job) after each that was played.
 
-    known: rows by RUN that need not be played again. Ctrl-C ends it and drops what is still waiting.
+    known: rows by RUN that need not be played again; scheduler: address of a Dask scheduler whose workers play instead
+    of this machine's processes. Ctrl-C ends it and drops what is still waiting. Raises ConfigError when the scheduler
+    or its workers cannot be used.
     """
     names = [identity(job) for job in jobs]
     found = {i: (known or {})[name] for i, name in enumerate(names) if name in (known or {})}
@@ -80,7 +84,9 @@ def run_jobs(
         keep(found[i])
         told(jobs[i])
 
-    if workers == 1 or len(open_jobs) < 2:
+    if scheduler is not None:
+        play_there(scheduler, [jobs[i] for i in open_jobs], run_job, _code, lambda k, row: finished(open_jobs[k], row))
+    elif workers == 1 or len(open_jobs) < 2:
         for i in open_jobs:
             finished(i, run_job(jobs[i]))
     else:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("design_file", metavar="DESIGN.toml", type=click.Path(path_type=Path))
 @click.option("--jobs", "workers", default=1, show_default=True, type=click.IntRange(min=1), help="processes")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler (tcp://HOST:8786) whose workers play instead")
 @click.option("--resume", is_flag=True, help="play only what OUT/rows.jsonl does not hold yet for this very design")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="folder for the results")
-def campaign(design_file: Path, workers: int, resume: bool, out: Path) -> None:
+def campaign(design_file: Path, workers: int, scheduler: str | None, resume: bool, out: Path) -> None:
     """Play every point of DESIGN.toml: settings of a line file, scenarios, controllers and seeds.
 
     OUT gets rows.jsonl (a row as soon as it is played), table.md, figure.png and bundles/ with the controllers that
@@ -38,6 +39,7 @@ def campaign(design_file: Path, workers: int, resume: bool, out: Path) -> None:
     \b
     Example:
       patloop campaign design.toml --jobs 2 --out out/campaign
+      patloop campaign design.toml --scheduler tcp://10.0.0.5:8786 --out /shared/campaign
     """
     from edge.commands import told
     from hil_sim.bench_commands import check_scenarios, play, show
@@ -50,7 +52,7 @@ def campaign(design_file: Path, workers: int, resume: bool, out: Path) -> None:
         check_scenarios(design.scenarios)
         plan = jobs(design, out / "bundles")
         build_bundles(plan)
-        rows = play(plan, workers, out, resume=resume)
+        rows = play(plan, workers, out, resume=resume, scheduler=scheduler)
     factors = list(design.factors)
     by = ("scenario", "controller", *factors)
     (out / "table.md").write_text(report(rows, by))
