@@ -68,30 +68,43 @@ def make_bundle(
     archive = to.with_name(to.name + ".zip")
     if archive.exists() or (to.exists() and (not to.is_dir() or any(to.iterdir()))):
         raise ConfigError(f"--out {to}: there is something already (or {archive.name}); name a new folder")
+    draft = to.with_name(f".{to.name}.part")
     try:
-        for name in ("record", "check", "data"):
-            (to / name).mkdir(parents=True, exist_ok=True)
-        copy = _copied(journal, to / "record" / "journal.sqlite")
-        verdict = verify(copy, progress)
-        with Journal.open_reader(copy) as record:
-            if batch is not None:
-                from_s, to_s = _of_batch(record, batch, from_s, to_s)
-            facts = gather(record, from_s, to_s, progress)
-            told = verdict.reason or "no remark"
-            sound = "The record was checked when this was made: every record follows the one before."
-            if not verdict.ok:
-                sound = f"THE RECORD IS NOT SOUND: {told}."
-            made = _made(record, who, sound)
-            _data(record, facts, from_s, to_s, to / "data", {"line": facts.line, "anchor": made.anchor}, progress)
-        (to / "index.html").write_text(page(facts, made), encoding="utf-8")
-        (to / "check" / "anchor.txt").write_text(made.anchor + "\n", encoding="ascii")
-        shutil.copyfile(VERIFIER, to / "check" / VERIFIER.name)
-        (to / "README.txt").write_text(_readme(facts, made), encoding="utf-8")
-        _manifest(to)
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            bundle = _filled(draft, journal, to, who, (from_s, to_s, batch), progress)
+            draft.replace(to)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
         _zipped(to, archive)
     except OSError as error:
         raise ConfigError(f"--out {to}: cannot be written ({error.strerror or error})") from error
-    return Bundle(to, archive, facts, verdict.ok, told)
+    return bundle
+
+
+def _filled(
+    draft: Path, journal: Path, to: Path, who: Who, wanted: tuple[float | None, float | None, str | None],
+    progress: Progress,
+) -> Bundle:  # fmt: skip
+    from_s, to_s, batch = wanted
+    for name in ("record", "check", "data"):
+        (draft / name).mkdir(parents=True)
+    copy = _copied(journal, draft / "record" / "journal.sqlite")
+    verdict = verify(copy, progress)
+    with Journal.open_reader(copy) as record:
+        if batch is not None:
+            from_s, to_s = _of_batch(record, batch, from_s, to_s)
+        facts = gather(record, from_s, to_s, progress)
+        told = verdict.reason or "no remark"
+        sound = "The record was checked when this was made: every record follows the one before."
+        made = _made(record, who, sound if verdict.ok else f"THE RECORD IS NOT SOUND: {told}.")
+        _data(record, facts, from_s, to_s, draft / "data", {"line": facts.line, "anchor": made.anchor}, progress)
+    (draft / "index.html").write_text(page(facts, made), encoding="utf-8")
+    (draft / "check" / "anchor.txt").write_text(made.anchor + "\n", encoding="ascii")
+    shutil.copyfile(VERIFIER, draft / "check" / VERIFIER.name)
+    (draft / "README.txt").write_text(_readme(facts, made), encoding="utf-8")
+    _manifest(draft)
+    return Bundle(to, to.with_name(to.name + ".zip"), facts, verdict.ok, told)
 
 
 def _copied(journal: Path, to: Path) -> Path:
