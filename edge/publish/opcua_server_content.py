@@ -88,6 +88,8 @@ def _state(at: str, config: LineConfig) -> list[Entry]:
         Entry(f"{at}/CycleRecord", COUNT, lambda v: fresh(v, v.live.seq)),
         Entry(f"{at}/CycleTime", MOMENT, lambda v: fresh(v, v.live.time_s)),
         Entry(f"{at}/Stale", FLAG, lambda v: (v.live.stale, GOOD, math.nan)),
+        Entry(f"{at}/Batch", TEXT, lambda v: fresh(v, (v.live.sample.get("context") or {}).get("batch"))),
+        Entry(f"{at}/Product", TEXT, lambda v: fresh(v, (v.live.sample.get("context") or {}).get("product"))),
         Entry(f"{at}/ConfigHash", TEXT, lambda v: _known(v.live.start.get("config_hash"))),
         Entry(f"{at}/Software", TEXT, lambda v: _known(v.live.start.get("software"))),
     ]
@@ -179,6 +181,8 @@ def _record(at: str) -> list[Entry]:
         Entry(f"{at}/CheckpointHash", TEXT, signed("hash")),
         Entry(f"{at}/CheckpointSignature", TEXT, signed("signature")),
         Entry(f"{at}/CheckpointKey", TEXT, signed("key_id")),
+        # What a historian keeps of this finds later that the whole record was put back or replaced.
+        Entry(f"{at}/Anchor", TEXT, lambda v: (v.anchor, GOOD, math.nan) if v.anchor else (None, NOTHING, math.nan)),
     ]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from edge.hmi.live import Follower, Live
 from edge.record.canonical import unpack_spectrum
 from edge.record.chain import Row
+from edge.record.checkpoint import anchor_of
 from edge.record.journal import Journal
 from soft_sensors.signals import FloatArray
 
@@ -35,7 +36,8 @@ class Shown:
 class View:
     """All that is shown after one look.
 
-    head: seq, hash and time of the newest record; checkpoint: the newest signed one, {} where there is none; card:
+    head: seq, hash and time of the newest record; checkpoint: the newest signed one, {} where there is none; anchor:
+    of that, as text to be kept elsewhere, empty while there is none; card:
     the card of the running soft sensor's bundle, {} until its artefact is on the record; card_time_s: when it came
     onto the record.
     """
@@ -44,6 +46,7 @@ class View:
     head: Row | None
     checkpoint: Mapping[str, Any]
     checkpoint_time_s: float
+    anchor: str
     spectrum: Shown | None
     bundle_hash: str
     card: Mapping[str, Any]
@@ -77,9 +80,16 @@ class Watcher:
         digest = str((live.sample.get("licence") or {}).get("bundle_hash") or live.start.get("sensor_hash") or "")
         card, card_time_s = self._card(digest)
         signed = self._checkpoint
-        told = {} if signed is None else signed.content()
         return View(
-            live, head, told, 0.0 if signed is None else signed.time_s, self._spectrum, digest, card, card_time_s
+            live,
+            head,
+            checkpoint={} if signed is None else signed.content(),
+            checkpoint_time_s=0.0 if signed is None else signed.time_s,
+            anchor="" if signed is None else anchor_of(signed).text(),
+            spectrum=self._spectrum,
+            bundle_hash=digest,
+            card=card,
+            card_time_s=card_time_s,
         )
 
     def _take_checkpoint(self, head: Row | None) -> None:

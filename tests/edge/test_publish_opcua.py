@@ -16,6 +16,8 @@ from asyncua import ua
 
 from edge.people import passwords
 from edge.publish.models import AlarmState, Limits
+from edge.record.checkpoint import read_anchor, signer
+from edge.record.verify import verify
 from edge.signals import Alarm
 from soft_sensors.signals import Quality
 
@@ -82,6 +84,26 @@ def test_state_recommendation_and_record_are_shown_and_grow_old(tmp_path: Path) 
             assert old["State/Mode"].StatusCode.name == "UncertainLastUsableValue"
             assert old["Recommendation/MayAnswer"].Value.Value is False
             assert good(old["Record/HeadSeq"]) == newest.seq + 1
+
+    asyncio.run(story())
+
+
+def test_the_newest_signed_head_is_there_to_be_kept_elsewhere(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path) as here:
+            quinn = await here.client("quinn")
+            paths = ("Record/CheckpointSeq", "Record/CheckpointHash", "Record/CheckpointKey", "Record/Anchor")
+            none = await values(quinn, *paths)
+            assert {v.StatusCode.name for v in none.values()} == {"BadNoData"}
+            for _ in range(2):  # the second look has seen a first one before
+                signed = signer(tmp_path / "signer").checkpoint(here.shift.journal, here.shift.time_s)
+                await here.cycle()
+                seen = await values(quinn, *paths)
+                assert good(seen["Record/CheckpointSeq"]) == signed.content()["seq"]
+                assert good(seen["Record/CheckpointHash"]) == signed.content()["hash"]
+                anchor = read_anchor(good(seen["Record/Anchor"]))
+                assert anchor.fits(signed.hash)
+                assert verify(here.place.journal, anchors=(anchor.text(),)).ok
 
     asyncio.run(story())
 
