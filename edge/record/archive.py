@@ -55,6 +55,7 @@ def write_archive(connection: sqlite3.Connection, folder: Path, piece: Piece) ->
     target, draft = folder / piece.name, folder / f".{piece.name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _sync(folder.parent)
         draft.unlink(missing_ok=True)
         target.unlink(missing_ok=True)  # no record names it: written, but never used
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:

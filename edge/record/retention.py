@@ -22,13 +22,21 @@ from edge.record.settings import RecordTable
 
 KIND = "retired"
 KINDS = ("cycle", "act")  # what goes; every other kind stays for ever
-ROWS = 20_000  # records of a piece: some 30 MB
-REMOVED = 500  # records looked at in one transaction
-NEWEST = 2_000  # records that stay, however large the file is: what a start goes on from
 FULL = 0.9  # of max_gb: what is free by then is room for what comes while a piece is written
 DAY_S = 86_400.0
 NEAR = 4_000  # records: how far back a good place to cut is looked for
 AGAIN_S = 60.0  # after trouble with the archive, or when nothing was due
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much at a time: records of a piece at most (some 30 MB), so many that must be due before one is begun (or
+    some for a day), records looked at in one transaction, and how many of the newest stay however large the file is."""
+
+    rows: int = 20_000
+    least: int = 20_000
+    removed: int = 500
+    newest: int = 2_000
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,12 @@ class _Kept:
 class Retention:
     """Retires old records of one journal; `trouble` tells what stands in the way, empty when nothing does."""
 
-    def __init__(self, journal: Journal, table: RecordTable, line: str, rows: int = ROWS, least: int = ROWS) -> None:
-        """rows: how many make a piece at most; least: so many must be due, or some for a day. Raises RecorderError."""
+    def __init__(self, journal: Journal, table: RecordTable, line: str, pace: Pace | None = None) -> None:
+        """Reads what was retired before. Raises RecorderError."""
         self.trouble = ""
         self.removed, self.dropped = 0, 0  # records, and blobs of records that stay, by this object
-        self._journal, self._table, self._line, self._rows, self._least = journal, table, line, rows, least
+        self._journal, self._table, self._line = journal, table, line
+        self._pace = pace or Pace()
         self._pieces = _pieces(journal)
         self._work: Iterator[None] | None = None
         self._again_s: float | None = None
@@ -100,11 +109,11 @@ class Retention:
         """The next piece, when enough of it is due."""
         first = self._pieces[-1].archived.piece.last + 1 if self._pieces else 2
         (newest,) = reader.execute("SELECT max(seq) FROM records").fetchone()
-        end = min(first + self._rows - 1, newest - NEWEST)
+        end = min(first + self._pace.rows - 1, newest - self._pace.newest)
         limits = [days for days in (self._table.keep_days, self._table.keep_spectra_days) if days is not None]
         if not large and limits:
             due = _last_older(reader, first, end, now_s - min(limits) * DAY_S)
-            if due - first + 1 < self._least and not _older(reader, first, min(limits) + 1.0, now_s):
+            if due - first + 1 < self._pace.least and not _older(reader, first, min(limits) + 1.0, now_s):
                 return None
             end = due
         elif not large:
@@ -128,13 +137,23 @@ class Retention:
                 raise ArchiveError(f"archive {kept.archived.piece.name} is not the file that was written any more")
             yield
         piece, where = kept.archived.piece, self._pieces.index(kept)
-        begun = kept.rows_to if what == "rows" else kept.blobs_to
-        for first in range(max(begun + 1, piece.first), piece.last + 1, REMOVED):
-            last = min(first + REMOVED - 1, piece.last)
+        last = max((kept.rows_to if what == "rows" else kept.blobs_to), piece.first - 1)
+        while last < piece.last:
+            first, last = last + 1, self._until(last + 1, piece.last)
             self._retire(kept.archived, what, first, last, now_s, reason)
             rows_to = last if what == "rows" else kept.rows_to
             self._pieces[where] = replace(kept, rows_to=rows_to, blobs_to=last)
             yield
+
+    def _until(self, first: int, end: int) -> int:
+        """Up to where records go in one transaction: what stays must be readable after each, and a piece ends so."""
+        with closing(connect_reader(self._journal.path)) as reader:
+            count = self._pace.removed
+            while first + count <= end:
+                if (last := _cut(reader, first, first + count - 1)) is not None:
+                    return last
+                count *= 2
+        return end
 
     def _retire(self, archived: Archived, what: str, first: int, last: int, now_s: float, reason: str) -> None:
         told = {

@@ -39,7 +39,7 @@ def retire(
       patloop journal retire var/journal.sqlite --archive /mnt/archive --keep-days 30
     """
     from edge.record.journal import Journal
-    from edge.record.retention import ROWS, Retention
+    from edge.record.retention import Pace, Retention
 
     with told():
         path, table = _subject(subject, state, archive, (keep_days, keep_spectra_days, max_gb))
@@ -47,7 +47,7 @@ def retire(
             first, newest = journal.get(1), journal.last()
             assert first is not None, "open_existing has read both"
             assert newest is not None, "open_existing has read both"
-            retention = Retention(journal, table, str(first.content()["line"]), least=1 if now else ROWS)
+            retention = Retention(journal, table, str(first.content()["line"]), Pace(least=1) if now else Pace())
             while retention.step(newest.time_s):
                 report(retention.removed, newest.seq)
     click.echo(f"{retention.removed} records of {newest.seq} moved to {table.archive}; spectra of {retention.dropped}")
