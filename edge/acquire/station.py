@@ -14,6 +14,8 @@ from edge.acquire.session import Endpoint, Session, named, open_session
 from edge.errors import ConfigError, DeviceError, LinkLost, SecurityError
 from edge.pki import ClientCredentials
 
+SLACK_S = 0.001  # a timer may fire a clock's tick too early
+
 Synchronise = Callable[[Session], Awaitable[None]]
 
 
@@ -34,6 +36,7 @@ class Station:
         self._session: Session | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._wrong: ConfigError | None = None
+        self._due: asyncio.TimerHandle | None = None
 
     async def ready(self) -> Session:
         """The session of this epoch.
@@ -75,6 +78,7 @@ class Station:
         if session is None:
             return
         self._step(Event.REFUSED if isinstance(error, SecurityError) else Event.FAILED, str(error))
+        self._dial_when_due()
         await session.drop()
 
     def moves(self, *, again: bool) -> None:
@@ -86,6 +90,9 @@ class Station:
 
     async def close(self) -> None:
         """End attempt and session in good order."""
+        self._wrong = self._wrong or ConfigError(f"{self.endpoint.url}: closed")  # nothing is dialled any more
+        if self._due is not None:
+            self._due.cancel()
         if self._dialling is not None:
             self._dialling.cancel()
             await asyncio.gather(self._dialling, return_exceptions=True)
@@ -114,6 +121,16 @@ class Station:
             self._step(Event.REFUSED if isinstance(trouble, SecurityError) else Event.FAILED, str(trouble))
         finally:
             self._dialling = None
+            self._dial_when_due()
+
+    def _dial_when_due(self) -> None:
+        """The next attempt comes by itself: the look that meets a dead link is the only one that is lost to it."""
+        if self.connection.up or self._wrong is not None:
+            return
+        if self._due is not None:
+            self._due.cancel()
+        rest_s = max(0.0, self.connection.retry_at_s - time.monotonic()) + SLACK_S
+        self._due = asyncio.get_running_loop().call_later(rest_s, self.dial)
 
     def _step(self, event: Event, why: str = "") -> None:
         self.connection = step(
