@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge.record.chain import Row
@@ -44,7 +44,10 @@ class Gap:
 
 @dataclass(frozen=True)
 class ModelUse:
-    """A model in use: soft sensor or controller, its hash, how it stood with its registry, and from when to when."""
+    """A model in use: soft sensor or controller, its hash, how it stood with its registry, and from when to when.
+
+    registry_id, head_seq, head_hash: the newest event that was seen then of which registry ("" and -1: none).
+    """
 
     kind: str
     digest: str
@@ -52,6 +55,9 @@ class ModelUse:
     from_s: float
     to_s: float
     seq: int
+    registry_id: str = ""
+    head_seq: int = -1
+    head_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,7 @@ class _Gathering:
     config: dict[str, Any] = field(default_factory=dict)
     sensor: str = ""
     controller: str = ""
+    release: tuple[str, int, str] = ("", -1, "")
     stopped: str = ""
 
     def take(self, row: Row) -> None:
@@ -161,6 +168,8 @@ class _Gathering:
         self.units = {mv["name"]: mv["unit"] for mv in config.get("mv") or ()}
         self.sensor = str(content.get("sensor_hash") or "")
         self.controller = str(content.get("controller_hash") or "")
+        told = content.get("controller_release") or {}
+        self.release = (str(told.get("registry_id", "")), int(told.get("head_seq", -1)), str(told.get("head_hash", "")))
 
     def _cycle(self, row: Row, content: dict[str, Any]) -> None:
         sample, thought = content.get("sample") or {}, content.get("thought") or {}
@@ -220,7 +229,7 @@ class _Gathering:
         standing = {a["name"]: a for a in thought.get("alarms") or ()}
         for i, span in enumerate(self.alarms):
             if span.to_s is None and span.name not in standing:
-                self.alarms[i] = AlarmSpan(span.name, span.text, span.priority, span.from_s, row.time_s, span.seq)
+                self.alarms[i] = replace(span, to_s=row.time_s)
         known = {span.name for span in self.alarms if span.to_s is None}
         for name, alarm in standing.items():
             if name not in known:
@@ -229,17 +238,25 @@ class _Gathering:
 
     def _models(self, row: Row, sample: dict[str, Any]) -> None:
         licence = sample.get("licence") or {}
-        uses = {"soft sensor": (str(licence.get("bundle_hash") or self.sensor), _standing(licence))}
+        seen = (
+            str(licence.get("registry_id") or ""),
+            int(licence.get("head_seq", -1)),
+            str(licence.get("head_hash") or ""),
+        )
+        digest = str(licence.get("bundle_hash") or self.sensor)
+        uses = [ModelUse("soft sensor", digest, _standing(licence), row.time_s, row.time_s, row.seq, *seen)]
         if self.controller:
-            uses["controller"] = (self.controller, "as the start record names it")
-        for kind, (digest, standing) in uses.items():
-            last = next((i for i in reversed(range(len(self.models))) if self.models[i].kind == kind), None)
-            same = last is not None and (self.models[last].digest, self.models[last].standing) == (digest, standing)
-            if last is not None and same:
-                old = self.models[last]
-                self.models[last] = ModelUse(kind, digest, standing, old.from_s, row.time_s, old.seq)
+            standing = "as the start record names it"
+            uses.append(
+                ModelUse("controller", self.controller, standing, row.time_s, row.time_s, row.seq, *self.release)
+            )
+        for use in uses:
+            last = next((i for i in reversed(range(len(self.models))) if self.models[i].kind == use.kind), None)
+            old = None if last is None else self.models[last]
+            if last is not None and old is not None and (old.digest, old.standing) == (use.digest, use.standing):
+                self.models[last] = replace(old, to_s=row.time_s)
             else:
-                self.models.append(ModelUse(kind, digest, standing, row.time_s, row.time_s, row.seq))
+                self.models.append(use)
 
 
 def _standing(licence: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from edge.errors import ConfigError, RecorderError
+from edge.record.approvals import approvals
 from edge.record.canonical import unpack_spectrum
 from edge.record.chain import Row, connect_reader, head_path
 from edge.record.checkpoint import latest_anchor
@@ -30,6 +31,7 @@ from edge.record.minutes import Minute
 from edge.record.moves import Move
 from edge.record.told import Event
 from edge.record.verify import verify
+from soft_sensors.registry.log import LOG
 
 VERIFIER = Path(__file__).with_name("standalone_verifier.py")
 MANIFEST = "MANIFEST.sha256"
@@ -56,14 +58,22 @@ class Who:
     software: str
 
 
-def make_bundle(
-    journal: Path, to: Path, who: Who, from_s: float | None, to_s: float | None, batch: str | None, progress: Progress
-) -> Bundle:
-    """Write the bundle of a period, or of a batch within it, into the new folder `to`, and its zip beside it.
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be told: a period (None: open), a batch within it, and where the registry of the models lies."""
+
+    from_s: float | None = None
+    to_s: float | None = None
+    batch: str | None = None
+    registry: Path | None = None
+
+
+def make_bundle(journal: Path, to: Path, who: Who, wanted: Wanted, progress: Progress) -> Bundle:
+    """Write the bundle into the new folder `to`, and its zip beside it.
 
     The record is copied as it is at one instant, whole, and everything is made from the copy; the line may go on.
-    Raises ConfigError when `to` is taken, cannot be written, or the record does not know the batch; RecorderError when
-    the record cannot be read.
+    Raises ConfigError when `to` is taken or cannot be written, the record does not know the batch, or the registry
+    cannot be believed; RecorderError when the record cannot be read.
     """
     archive = to.with_name(to.name + ".zip")
     if archive.exists() or (to.exists() and (not to.is_dir() or any(to.iterdir()))):
@@ -72,7 +82,7 @@ def make_bundle(
     try:
         shutil.rmtree(draft, ignore_errors=True)
         try:
-            bundle = _filled(draft, journal, to, who, (from_s, to_s, batch), progress)
+            bundle = _filled(draft, journal, to, who, wanted, progress)
             draft.replace(to)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -82,24 +92,24 @@ def make_bundle(
     return bundle
 
 
-def _filled(
-    draft: Path, journal: Path, to: Path, who: Who, wanted: tuple[float | None, float | None, str | None],
-    progress: Progress,
-) -> Bundle:  # fmt: skip
-    from_s, to_s, batch = wanted
+def _filled(draft: Path, journal: Path, to: Path, who: Who, wanted: Wanted, progress: Progress) -> Bundle:
+    from_s, to_s = wanted.from_s, wanted.to_s
     for name in ("record", "check", "data"):
         (draft / name).mkdir(parents=True)
     copy = _copied(journal, draft / "record" / "journal.sqlite")
     verdict = verify(copy, progress)
     with Journal.open_reader(copy) as record:
-        if batch is not None:
-            from_s, to_s = _of_batch(record, batch, from_s, to_s)
+        if wanted.batch is not None:
+            from_s, to_s = _of_batch(record, wanted.batch, from_s, to_s)
         facts = gather(record, from_s, to_s, progress)
         told = verdict.reason or "no remark"
         sound = "The record was checked when this was made: every record follows the one before."
         made = _made(record, who, sound if verdict.ok else f"THE RECORD IS NOT SOUND: {told}.")
         _data(record, facts, from_s, to_s, draft / "data", {"line": facts.line, "anchor": made.anchor}, progress)
-    (draft / "index.html").write_text(page(facts, made), encoding="utf-8")
+    approved = None if wanted.registry is None else approvals(wanted.registry, facts.models)
+    if wanted.registry is not None:
+        shutil.copyfile(wanted.registry / LOG, draft / "record" / "registry_log.jsonl")
+    (draft / "index.html").write_text(page(facts, made, approved), encoding="utf-8")
     (draft / "check" / "anchor.txt").write_text(made.anchor + "\n", encoding="ascii")
     shutil.copyfile(VERIFIER, draft / "check" / VERIFIER.name)
     (draft / "README.txt").write_text(_readme(facts, made), encoding="utf-8")

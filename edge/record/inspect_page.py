@@ -12,10 +12,23 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from edge.record.export import utc
-from edge.record.facts import AlarmSpan, Facts, Gap
+from edge.record.approvals import Approvals
+from edge.record.facts import Facts
 from edge.record.inspect_chart import chart
 from edge.record.inspect_moves import MinuteMoves, by_minute
+from edge.record.inspect_tables import (
+    alarms_table,
+    approvals_table,
+    fixed,
+    gaps_table,
+    material_table,
+    models_table,
+    moment,
+    number,
+    percent,
+    row,
+    table,
+)
 from edge.record.minutes import Minute
 from edge.record.moves import OUTSIDE
 from edge.record.told import Event
@@ -38,16 +51,22 @@ class Made:
     sound: str
 
 
-def page(facts: Facts, made: Made) -> str:
-    """The whole page; every text from the record is escaped."""
+def page(facts: Facts, made: Made, approved: Approvals | None = None) -> str:
+    """The whole page; every text from the record is escaped; approved: what the models' registry says, if read."""
     parts = [
         ("events", "Who did what", _events(facts.events), len(facts.events)),
         ("setpoints", "Set-points written, minute by minute", *_moves(facts)),
         ("estimates", "Estimates and their limits, minute by minute", _minutes(facts), len(facts.minutes)),
-        ("alarms", "Alarms", _alarms(facts.alarms), len(facts.alarms)),
-        ("models", "Models in use and their approval", _models(facts), len(facts.models)),
-        ("gaps", "Gaps: no cycles, line not seen, held", _gaps(facts.gaps), len(facts.gaps)),
-        ("material", "Material released and diverted", _material(facts), len(facts.passed)),
+        ("alarms", "Alarms", alarms_table(facts.alarms), len(facts.alarms)),
+        ("models", "Models in use and their approval", models_table(facts), len(facts.models)),
+        (
+            "approvals",
+            "Who released the models",
+            approvals_table(approved),
+            0 if approved is None else len(approved.events),
+        ),
+        ("gaps", "Gaps: no cycles, line not seen, held", gaps_table(facts.gaps), len(facts.gaps)),
+        ("material", "Material released and diverted", material_table(facts), len(facts.passed)),
     ]
     links = " ".join(f'<a href="#{key}">{escape(title)}</a>' for key, title, _, _ in parts)
     told = {
@@ -92,22 +111,6 @@ def _section(key: str, title: str, body: str, count: int) -> str:
     return f'<section id="{key}"><h2>{escape(title)}{shown}</h2>{body or NONE}</section>'
 
 
-def _table(key: str, heads: Iterable[tuple[str, str]], rows: Iterable[str]) -> str:
-    head = "".join(f'<th class="{kind}">{escape(text)}</th>' for text, kind in heads)
-    body = "".join(rows)
-    if not body:
-        return ""
-    return f'<table data-filter="n-{key}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _row(*cells: tuple[str, str]) -> str:
-    return (
-        "<tr>"
-        + "".join(f'<td class="{kind}">{text}</td>' if kind else f"<td>{text}</td>" for text, kind in cells)
-        + "</tr>"
-    )
-
-
 def _events(events: Iterable[Event]) -> str:
     heads = [
         ("Time (UTC)", "t"),
@@ -119,7 +122,7 @@ def _events(events: Iterable[Event]) -> str:
         ("Record", "n"),
     ]
     rows = (
-        _row(
+        row(
             (moment(e.time_s), "t"), (escape(e.who), ""), (escape(e.what), ""),
             (f'<span class="old">{escape(e.before)}</span>' if e.before else "", ""),
             (f'<span class="changed">{escape(e.after)}</span>' if e.after else "", ""),
@@ -127,7 +130,7 @@ def _events(events: Iterable[Event]) -> str:
         )
         for e in events
     )  # fmt: skip
-    return _table("events", heads, rows)
+    return table("events", heads, rows)
 
 
 def _moves(facts: Facts) -> tuple[str, int]:
@@ -136,7 +139,7 @@ def _moves(facts: Facts) -> tuple[str, int]:
         ("Minute (UTC)", "t"), ("Set-point", ""), ("Before", "n"), ("Sent last", "n"), ("Change", "n"),
         ("PLC took", ""), ("Writes", "n"), ("Decided by", ""), ("Why (largest step)", ""), ("Records", "n"),
     ]  # fmt: skip
-    body = _table("setpoints", heads, (_move_row(m, facts.units.get(m.name, "")) for m in found))
+    body = table("setpoints", heads, (_move_row(m, facts.units.get(m.name, "")) for m in found))
     note = (
         '<p class="soft">Each row is one set-point in one minute; every single value is in '
         '<a href="data/setpoints.csv">data/setpoints.csv</a>, by its record number.</p>'
@@ -147,7 +150,7 @@ def _moves(facts: Facts) -> tuple[str, int]:
 def _move_row(m: MinuteMoves, unit: str) -> str:
     who = escape(m.by) + (f'<br><span class="soft">asked for by {escape(m.asked_by)}</span>' if m.asked_by else "")
     records = str(m.first_seq) if m.first_seq == m.last_seq else f"{m.first_seq}-{m.last_seq}"
-    return _row(
+    return row(
         (moment(m.from_s)[:16], "t"), (escape(m.name), ""), (number(m.before), "n"),
         ("" if m.foreign else f"{number(m.sent)} {escape(unit)}", "n"), (_change(m), "n"), (_taken(m), ""),
         (str(m.writes), "n"), (who, "h"), (escape(m.why), "w"), (records, "n"),
@@ -181,90 +184,21 @@ def _minutes(facts: Facts) -> str:
         ("Quality", ""), ("T2 of limit", "n"), ("Q of limit", "n"), ("Believed", "n"),
         ("Laboratory", "n"), ("Record", "n"),
     ]  # fmt: skip
-    return _table("estimates", heads, (_minute_row(m) for m in facts.minutes))
+    return table("estimates", heads, (_minute_row(m) for m in facts.minutes))
 
 
 def _minute_row(m: Minute) -> str:
     quality = f'<span class="{m.quality}">{m.quality}</span>' + (f" {escape(m.reason)}" if m.reason else "")
     widened = f" x{m.factor:.2g}" if m.factor > 1 else ""
     believed = f"{fixed(m.belief)} ±{fixed(m.belief_half)}" if math.isfinite(m.belief) else "-"
-    return _row(
+    return row(
         (moment(m.from_s)[:16], "t"), (escape(m.modes), ""), (fixed(m.target), "n"), (fixed(m.estimate), "n"),
-        (f"{fixed(m.low)} to {fixed(m.high)}{widened}", "n"), (quality, ""), (_percent(m.t2), "n"),
-        (_percent(m.q), "n"), (believed, "n"),
+        (f"{fixed(m.low)} to {fixed(m.high)}{widened}", "n"), (quality, ""), (percent(m.t2), "n"),
+        (percent(m.q), "n"), (believed, "n"),
         (fixed(m.lab) if math.isfinite(m.lab) else "", "n"), (str(m.seq), "n"),
     )  # fmt: skip
-
-
-def _alarms(alarms: Iterable[AlarmSpan]) -> str:
-    heads = [("Since (UTC)", "t"), ("Until", "t"), ("Priority", "n"), ("Alarm", ""), ("Text", ""), ("Record", "n")]
-    rows = (
-        _row(
-            (moment(a.from_s), "t"), ("still standing" if a.to_s is None else moment(a.to_s), "t"),
-            (str(a.priority), "n"), (escape(a.name), ""), (escape(a.text), "w"), (str(a.seq), "n"),
-        )
-        for a in alarms
-    )  # fmt: skip
-    return _table("alarms", heads, rows)
-
-
-def _models(facts: Facts) -> str:
-    heads = [("Model", ""), ("Hash (SHA-256)", ""), ("Standing", ""), ("From (UTC)", "t"), ("To", "t"), ("Record", "n")]
-    rows = (
-        _row(
-            (escape(m.kind), ""), (f"<code>{escape(m.digest or 'not recorded')}</code>", ""), (escape(m.standing), "w"),
-            (moment(m.from_s), "t"), (moment(m.to_s), "t"), (str(m.seq), "n"),
-        )
-        for m in facts.models
-    )  # fmt: skip
-    return _table("models", heads, rows)
-
-
-def _gaps(gaps: Iterable[Gap]) -> str:
-    heads = [("From (UTC)", "t"), ("To", "t"), ("Seconds", "n"), ("What", ""), ("Why", ""), ("Record", "n")]
-    rows = (
-        _row(
-            (moment(g.from_s), "t"), (moment(g.to_s), "t"), (f"{g.to_s - g.from_s:.0f}", "n"), (escape(g.kind), ""),
-            (escape(g.why), "w"), (str(g.seq), "n"),
-        )
-        for g in gaps
-    )  # fmt: skip
-    return _table("gaps", heads, rows)
-
-
-def _material(facts: Facts) -> str:
-    heads = [("Minute (UTC)", "t"), ("Released kg", "n"), ("Diverted kg", "n"), ("Why", ""), ("Record", "n")]
-    rows = (
-        _row(
-            (moment(p.from_s), "t"), (f"{p.released_kg:.4f}", "n"),
-            (f'<span class="bad">{p.diverted_kg:.4f}</span>' if p.diverted_kg > 0 else "0", "n"),
-            (escape(p.reason), "w"), (str(p.seq), "n"),
-        )
-        for p in facts.passed
-    )  # fmt: skip
-    return _table("material", heads, rows)
 
 
 def _chart(facts: Facts) -> str:
     drawn = chart(facts.minutes)
     return f'<div id="chart"><h2>The period at a glance</h2>{drawn}</div>' if drawn else ""
-
-
-def moment(time_s: float) -> str:
-    """A time as people read it, UTC, to the second."""
-    return utc(time_s)[:19].replace("T", " ")
-
-
-def number(value: float, digits: int = 6) -> str:
-    """A number in few digits; a dash where there is none."""
-    return f"{value:.{digits}g}" if math.isfinite(value) else "-"
-
-
-def fixed(value: float) -> str:
-    """A content in % w/w with the digits it is worth; a dash where there is none."""
-    return f"{value:.3f}" if math.isfinite(value) else "-"
-
-
-def _percent(share: float) -> str:
-    text = f"{100 * share:.0f} %" if math.isfinite(share) else "-"
-    return f'<span class="bad">{text}</span>' if share > 1 else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import json
 import math
 import re
 import shutil
@@ -33,6 +34,7 @@ from edge.signals import Acted, Alarm, Context, Licence, Link, Request, Sample, 
 from soft_sensors.signals import Estimate, Quality, Spectrum
 
 AXIS = np.linspace(900.0, 1700.0, 4)
+REGISTRY = Path(__file__).parents[2] / "deploy" / "models" / "registry"
 FIRST = Path(__file__).parents[1] / "replay" / "first_release" / "journal.sqlite.gz"
 T0 = 1_700_000_040.0  # 2023-11-14 22:14:00 UTC, a whole minute
 START = {
@@ -256,3 +258,37 @@ def test_a_line_without_setpoints_is_told_too(tmp_path: Path) -> None:
         JournalRecorder(journal).cycle(sample, replace(thought, target=None, decision=None))
     assert run(path, "--out", tmp_path / "w").exit_code == 0
     assert "None in this period" in (tmp_path / "w" / "index.html").read_text()
+
+
+def test_who_released_the_models_is_told_from_the_signed_registry(tmp_path: Path) -> None:
+    registry = REGISTRY
+    events = [json.loads(line) for line in (registry / "log.jsonl").read_text().splitlines()]
+    lines = (registry / "log.jsonl").read_bytes().splitlines()
+    approved = next(e for e in events if e["action"] == "approve")
+    digest, head = approved["body"]["bundle"], len(events) - 1
+    identity, newest = hashlib.sha256(lines[0]).hexdigest(), hashlib.sha256(lines[-1]).hexdigest()
+    path = tmp_path / "journal.sqlite"
+    with Journal.open(path, "CDC-REF-1", now=lambda: T0) as journal:
+        journal.append("start", T0, encode({**START, "controller_hash": None}))
+        for i, licence in enumerate(
+            (Licence(digest, "effective", 2e9, 0, None, identity, head, newest),
+             Licence(digest, "effective", 2e9, 0, None, identity, head, "00" * 32))
+        ):  # fmt: skip
+            sample, thought = cycle(i, 2.0)
+            JournalRecorder(journal).cycle(replace(sample, licence=licence), thought)
+    done = run(path, "--out", tmp_path / "with", "--registry", registry)
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "with" / "index.html").read_text()
+    assert approved["person"] in page
+    assert "approver: released it" in page
+    assert f"event {head} is the one that the record saw" in page
+    assert f"Event {head} of this registry is not the one that the record saw" in page
+    assert (tmp_path / "with" / "record" / "registry_log.jsonl").read_bytes() == (registry / "log.jsonl").read_bytes()
+    forged = tmp_path / "forged"
+    shutil.copytree(registry, forged)
+    text = (forged / "log.jsonl").read_text().replace(approved["person"], "Somebody Else")
+    (forged / "log.jsonl").write_text(text)
+    done = run(path, "--out", tmp_path / "not", "--registry", forged)
+    assert done.exit_code == 2
+    assert "--registry" in done.output
+    assert not (tmp_path / "not").exists()
