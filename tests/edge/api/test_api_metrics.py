@@ -6,11 +6,15 @@ import json
 import math
 import re
 import shutil
+import socket
 import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,6 +24,7 @@ from edge.record.canonical import decode
 from edge.record.journal import Journal
 
 House = Client = Any  # of conftest.py
+LINE_FILE = Path(__file__).parents[3] / "deploy" / "lines" / "cdc_ref_1.toml"
 BOARD = Path(__file__).parents[3] / "deploy" / "grafana" / "patloop.json"
 FUNCTIONS = {"histogram_quantile", "sum", "by", "rate", "increase", "label_values", "le", "outcome", "role", "status"}
 
@@ -50,7 +55,7 @@ def test_the_figures_are_those_of_the_newest_cycle(house: House, client: Client)
     assert found["patloop_mode", (("mode", "advise"),)] == 0.0
     assert found["patloop_link_up", ()] == 1.0
     assert found["patloop_cycle_age_seconds", ()] == 2.0
-    assert found["patloop_diverted_kilograms", ()] == thought["track"]["balance"]["diverted_kg"]
+    assert found["patloop_diverted_kg", ()] == thought["track"]["balance"]["diverted_kg"]
     assert found["patloop_authority_pat", ()] == thought["room"]["pat"]
     unit = (("kind", "working"), ("name", "MainForce"), ("unit", "kN"))
     assert found["patloop_setpoint", unit] == body["sample"]["readings"]["MainForce.SP_Working"]["value"]
@@ -153,3 +158,58 @@ def test_prometheus_own_checker_has_nothing_to_say(house: House, client: Client)
     text = client.get("/metrics", headers=house.token(ApiRole.READER)).text
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="the program prometheus is not installed here")
+def test_a_real_prometheus_scrapes_it_and_answers_every_query(house: House, tmp_path: Path) -> None:
+    ports = [_free_port(), _free_port()]
+    (tmp_path / "token").write_text(house.token(ApiRole.READER)["Authorization"].removeprefix("Bearer "))
+    settings = {
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [
+            {
+                "job_name": "line", "scheme": "https", "static_configs": [{"targets": [f"127.0.0.1:{ports[0]}"]}],
+                "authorization": {"credentials_file": str(tmp_path / "token")},
+                "tls_config": {"ca_file": str(house.folder / "pki" / "api_cert.pem")},
+            }
+        ],
+    }  # fmt: skip
+    (tmp_path / "prometheus.yml").write_text(json.dumps(settings))  # JSON is YAML
+    state = ["--state", str(house.folder), "--port", str(ports[0])]
+    served = [sys.executable, "-m", "deploy.cli", "api", str(LINE_FILE), *state]
+    scraped = [
+        "prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{ports[1]}",
+    ]  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(served, **quiet) as line, subprocess.Popen(scraped, **quiet) as prometheus:  # type: ignore[call-overload]
+        try:
+            base = f"http://127.0.0.1:{ports[1]}/api/v1/query"
+            assert _asked(base, "patloop_link_up", until_there=True)[0]["value"][1] == "1"
+            board = json.loads(BOARD.read_text())
+            for panel in board["panels"]:
+                for target in panel["targets"]:
+                    _asked(base, target["expr"].replace("$job", "line"))
+        finally:
+            line.terminate()
+            prometheus.terminate()
+
+
+def _asked(base: str, query: str, *, until_there: bool = False) -> list[Any]:
+    deadline = time.monotonic() + 30.0
+    while True:
+        try:
+            answer = httpx.get(base, params={"query": query}, trust_env=False)
+            assert answer.json()["status"] == "success", (query, answer.text)
+            found: list[Any] = answer.json()["data"]["result"]
+        except (httpx.HTTPError, ValueError):
+            found = []
+        if found or not until_there:
+            return found
+        assert time.monotonic() < deadline, "Prometheus has scraped nothing"
+        time.sleep(0.2)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
