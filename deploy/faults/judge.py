@@ -18,7 +18,7 @@ import numpy as np
 from deploy.faults.machine import Machine
 
 Rows = Sequence[Mapping[str, Any]]
-WITHIN_CYCLES = 2.0
+WITHIN_LOOKS = 2  # after a fault's end: the first may find out that the connection is gone
 OLD_TICKS = 1.0  # line seconds: a look is between two of the line's ticks, and so is what both ends wrote down
 LATE_SHARE = 0.5  # of a cycle: a look at the line later than this after its due time is out of period
 
@@ -141,8 +141,9 @@ def _recovery(
         waited = (first.time_s - fault.to_s) / cycle_s
         took.setdefault(fault.kind, []).append(waited)
         back.setdefault(fault.kind, []).append((fault.back_s - fault.to_s) / cycle_s)
-        if waited > WITHIN_CYCLES:
-            told = f"{fault.kind} ended at {fault.to_s:.2f}: online after {waited:.2f} cycles"
+        looks = math.floor(first.time_s / cycle_s) - math.floor(fault.to_s / cycle_s)
+        if looks > WITHIN_LOOKS:
+            told = f"{fault.kind} ended at {fault.to_s:.2f}: online at the look number {looks} ({waited:.2f} cycles)"
             verdict.late(told, fault.to_s, first.time_s)
         now = bisect(told_at, first.time_s) - 1
         old_s = ticks[now]["time_s"] - first.line_time_s if now >= 0 else 0.0

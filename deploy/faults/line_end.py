@@ -33,6 +33,11 @@ SCENARIO = Scenario(
 )  # fmt: skip
 
 
+def extra_tags(n: int) -> tuple[str, ...]:
+    """Names of tags that only a measurement of size has."""
+    return tuple(f"Extra.T{number:05d}" for number in range(n))
+
+
 class WatchedLine(LineServer):
     """A line server that writes down what it was asked for and how it stands."""
 
@@ -57,6 +62,15 @@ class WatchedLine(LineServer):
         self._log.write(json.dumps({"what": what, "wall_s": time.time(), **facts}) + "\n")
         self._log.flush()
 
+    async def widen(self, extra: int) -> None:
+        """So many more tags, for a service that reads them all."""
+        if extra == 0:
+            return
+        index = await self._server.get_namespace_index(self.endpoint.namespace)
+        folder = await self._server.nodes.objects.add_folder(ua.NodeId("Extra", index), f"{index}:Extra")
+        for tag in extra_tags(extra):
+            await folder.add_variable(ua.NodeId(tag, index), f"{index}:{tag}", 1.5)
+
     def tick(self, rig: Rig) -> None:
         """A line second has passed."""
         authority, inner = rig.plc.authority, self._server.iserver
@@ -69,7 +83,7 @@ class WatchedLine(LineServer):
         )  # fmt: skip
 
 
-async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int) -> None:
+async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int, extra: int) -> None:
     rig = Rig(SCENARIO, seed, start_time_s=float(math.ceil(time.time() + GET_READY_S)))
     rig.plc.authority.watchdog_timeout_ms = watchdog_ms
     stop = asyncio.Event()
@@ -80,6 +94,7 @@ async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: f
         server = WatchedLine(rig, Endpoint(url=url), server_credentials(state), pace, log)
         await server.start()
         try:
+            await server.widen(extra)
             # Line time is wall time from here on, so that what both ends write down can be laid side by side.
             await asyncio.sleep(max(0.0, rig.time_s - time.time()))
             await server.run(stop, server.tick)
@@ -94,14 +109,15 @@ async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: f
 @click.option("--watchdog-ms", type=int, required=True)
 @click.option("--speed", type=float, default=1.0)
 @click.option("--seed", type=int, default=1)
-def main(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int) -> None:
+@click.option("--extra", type=int, default=0)
+def main(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int, extra: int) -> None:
     """Serve a line at URL, with the certificates and accounts in STATE.
 
     \b
     Example:
       python -m deploy.faults.line_end out/wire --url opc.tcp://10.77.0.2:48400 --state out/wire/simulated_line
     """
-    asyncio.run(_serve(folder, url, state, watchdog_ms, speed, seed))
+    asyncio.run(_serve(folder, url, state, watchdog_ms, speed, seed, extra))
 
 
 if __name__ == "__main__":

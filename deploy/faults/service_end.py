@@ -1,7 +1,8 @@
 """python -m deploy.faults.service_end: `patloop run`, the real thing, with its size written down beside it.
 
 A task inside the service writes service.jsonl in the state folder: open files and sockets, tasks, objects and resident
-memory of the process, every two seconds. Nothing else is different.
+memory of the process, every two seconds. Nothing else is different; a number behind the line file
+makes it read so many more tags (deploy.scale).
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TextIO
 
+import edge.acquire.learn
 import edge.service
 from deploy.cli import main
+from deploy.faults.line_end import extra_tags
+from edge.acquire import tags
+from edge.config import LineConfig
 
 LOG = "service.jsonl"
 EVERY_S = 2.0
@@ -64,7 +69,18 @@ def _watched(serve: Callable[..., Awaitable[None]], out: TextIO) -> Callable[...
     return serve_watched
 
 
+def _widened(extra: int) -> None:
+    """The service reads so many more tags a cycle: it learns, reads, judges and records them like its own."""
+
+    def wanted(config: LineConfig) -> tuple[str, ...]:
+        return (*tags.wanted(config), *extra_tags(extra))
+
+    vars(edge.acquire.learn)["wanted"] = wanted
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 2 and int(sys.argv[2]):
+        _widened(int(sys.argv[2]))
     folder = Path(sys.argv[1]).resolve().parent
     with (folder / LOG).open("a", encoding="utf-8") as log:
         edge.service.serve = _watched(edge.service.serve, log)  # type: ignore[assignment]

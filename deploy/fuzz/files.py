@@ -71,8 +71,9 @@ def _governed() -> tuple[Target, ...]:
                ("soft_sensors/bundle.py", "soft_sensors/card.py")),
         Target("registry", lambda: (log.read_bytes(),), _read_registry, (RegistryError,), ("soft_sensors/registry",),
                (b'"action":"', b'"seq":', b'"prev":"', b'"body":{')),
-        Target("event", lambda: log.read_bytes().splitlines(keepends=True), _parse_event, (RegistryError,),
+        Target("event", lambda: log.read_bytes().splitlines(), _parse_event, (RegistryError,),
                ("soft_sensors/registry",)),
+        Target("signed_event", lambda: _acts(log), _sign_event, (RegistryError,), ("soft_sensors/registry",)),
         Target("verification", lambda: _kept("verification"), _verification, (), ("edge/acquire/verification.py",
                "soft_sensors/watch/records.py", "soft_sensors/watch/instrument.py")),
     )  # fmt: skip
@@ -226,6 +227,39 @@ def _parse_event(_folder: Path) -> Once:
     from soft_sensors.registry.events import parse
 
     return lambda raw: check_keys(parse(raw, 0))
+
+
+def _acts(log: Path) -> Sequence[bytes]:
+    """What was done, event by event, without who and when."""
+    events = [json.loads(line) for line in log.read_bytes().splitlines()]
+    return [json.dumps({"action": event["action"], "body": event["body"]}).encode() for event in events]
+
+
+def _sign_event(folder: Path) -> Once:
+    """A person who is enrolled signs whatever they like: the chain and the signature hold, the body is anything."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from soft_sensors.registry.entries import Role
+    from soft_sensors.registry.events import sign
+    from soft_sensors.registry.log import accept, found
+
+    key = Ed25519PrivateKey.generate()
+    registry = found(folder / "own", key, "Ann Example", tuple(Role), 1.76e9)
+
+    def once(raw: bytes) -> object:
+        try:
+            told = json.loads(raw.decode())
+        except (ValueError, RecursionError):
+            return None  # the mutation, not an event
+        if not isinstance(told, dict) or not isinstance(told.get("body"), dict):
+            return None
+        event = sign(
+            key, seq=len(registry.events), prev=registry.line_hashes[-1], time_s=1.76e9, action=str(told.get("action")),
+            person="Ann Example", body=told["body"],
+        )  # fmt: skip
+        return accept(registry, event)
+
+    return once
 
 
 def _verification(folder: Path) -> Once:

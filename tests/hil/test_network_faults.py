@@ -87,7 +87,7 @@ def test_the_judge_finds_what_he_should() -> None:
     assert wrong() == ""
     assert "2 cycles missing" in wrong([*cycles[:20], *cycles[22:]])
     lost = [replace(c, online=False, holding=True) if 10 < c.time_s < 16 else c for c in cycles]
-    assert "online after 3.51 cycles" in wrong(lost)
+    assert "online at the look number 4 (3.51 cycles)" in wrong(lost)
     assert "did not hold" in wrong([replace(c, online=False) if c.time_s < 5 else c for c in cycles])
     moved = [replace(c, writes={"FeederApi": 2.0}) if c.time_s > 20 else c for c in cycles]
     assert "without a granted request" in wrong(moved)
