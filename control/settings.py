@@ -226,6 +226,20 @@ class StepTestSettings(Table):
     blind_s: Positive = 60.0
 
 
+class EconomicSettings(Table):
+    """How far the throughput may go beyond the recipe's while quality backs it: the owner's registered range.
+
+    ramp_kg_h_min: kg/h a minute upwards, twice that downwards; sigmas, band_lc_pct: belief and so many sigmas of it
+    must stay within this band about the label claim; reserve_pct: of each feeder's limit that is left alone.
+    """
+
+    throughput_most_kg_h: Positive
+    ramp_kg_h_min: Positive = 0.2
+    sigmas: Positive = 3.0
+    band_lc_pct: Positive = 3.0
+    reserve_pct: Annotated[float, Field(ge=0, lt=100)] = 5.0
+
+
 class ControllerSettings(Table):
     """Which controller runs, which bundle it decides with, and its tuning.
 
@@ -245,6 +259,7 @@ class ControllerSettings(Table):
     smith: SmithSettings = SmithSettings()
     hybrid: HybridSettings = HybridSettings()
     steptest: StepTestSettings | None = None
+    economic: EconomicSettings | None = None
 
     def with_bundle(self, folder: Path) -> ControllerSettings:
         """The same, deciding with the bundle in a folder, whatever a registry says."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from control.assess import Finding, assess, assess_estimate, assess_material
+from control.decide.economic import Economy, aimed, judged
 from control.guard import Permission, Room, guard
 from control.signals import Command, Decision, Estimate, Mode, Target
 from control.track import Tracked, TrackMemory, track
@@ -47,6 +48,7 @@ class Loop:
     sensed: Sensed = field(default_factory=Sensed)
     lab: LabMemory = field(default_factory=LabMemory)
     target: Target | None = None
+    economy: Economy = field(default_factory=Economy)
     remembered: Remembered = field(default_factory=Remembered)
     tracking: TrackMemory | None = None
     controller: Any = None
@@ -100,7 +102,8 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     control, scan = line.control, sample.scan
     assert control is not None, "only a controlled line is steered"
     settings = control.settings
-    aim = target(scan) or loop.target
+    recipe = target(scan) or loop.target
+    aim, economy = (None, loop.economy) if recipe is None else aimed(settings, recipe, loop.economy)
     licensed = fit_for_closed_loop(line, sample.licence, scan.time_s)
     fit = freshness(settings, scan, sample.acted)
     if loop.mode is Mode.CLOSED and not licensed.given:
@@ -124,6 +127,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         centre = {n: v * seen.refill_factor.get(n, 1.0) for n, v in seen.ratio.items()}
         room = Room(seen.working, seen.envelopes, centre, seen.caps_pct, settings.cycle_s)
         command = guard(loop.mode, decision, room, authority, fit, reject)
+        economy = judged(settings, economy, seen, command, diverting=reject.given)
         # After a hold a controller starts anew from what the PLC works with: no bump.
         loop = replace(loop, controller=None if command.holding else memory)
     shake, wire = handshake.wire(shake, loop.mode, command.writes, reject, has)
@@ -142,8 +146,10 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,
         shake.phase.value, authority.reason, wire, answered, loop.sensed.shadow, licensed.reason,
         loop.sensed.factor, loop.sensed.instrument.reason, loop.sensed.watch.covered, room_given, tracked,
+        economy if settings.controller.economic is not None else None,
     )  # fmt: skip
-    carried = replace(loop, handshake=shake, target=aim, alarms=alarms, pending=pending, holding_since_s=since_s)
+    carried = replace(loop, handshake=shake, target=recipe, economy=economy, alarms=alarms, pending=pending)
+    carried = replace(carried, holding_since_s=since_s)
     return thought, carried
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from control.assess import Finding
+from control.decide.economic import Economy
 from control.signals import Authority, Belief, Command, Decision, LabResult, Mode, Reading, Target
 from control.track import Tracked
 from soft_sensors.signals import Estimate, Spectrum
@@ -155,7 +156,8 @@ class Thought:
     shadow: the challenger's estimate, for the record alone; unlicensed: why the model may not run in closed loop;
     interval_factor: how many times the card's the estimate's interval is; unverified: why the instrument may not be
     relied on; covered: how many laboratory results lay inside the interval that went out, and of how many; room: how
-    far the evidence lets PAT's corrections go; track: the material at the gate, and whether it may be released.
+    far the evidence lets PAT's corrections go; track: the material at the gate, and whether it may be released;
+    economy: the throughput beyond the recipe's, where the line has a range for it.
     """
 
     mode: Mode
@@ -176,3 +178,4 @@ class Thought:
     covered: tuple[int, int] = (0, 0)
     room: Authority | None = None
     track: Tracked | None = None
+    economy: Economy | None = None

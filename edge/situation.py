@@ -18,6 +18,7 @@ from edge.signals import Sample, Scan
 from edge.understand import envelopes, feeders, possible, reading, working
 from soft_sensors.signals import Quality
 
+CREEPS = 0.005  # of the throughput, in a cycle: far below any recipe's step
 ENOUGH_RESULTS = 6  # laboratory results before their coverage says anything
 
 
@@ -103,11 +104,18 @@ def _remember(before: Remembered, sensed: Sensed, scan: Scan, aim: Target, lab: 
         nir_s, half_width = nir.time_s, (nir.upper - nir.lower) / 2
     lab_s = max((r.sample_time_s for r in lab), default=before.lab_s)
     counter = before.lab_counter if scan.lab is None else scan.lab.counter
-    changed_s = scan.time_s if aim != before.aim else before.changed_s
+    changed_s = before.changed_s if _same_recipe(before.aim, aim) else scan.time_s
     return replace(
         before, begun_s=begun_s, nir_s=nir_s, half_width=half_width, lab_s=lab_s, lab_counter=counter, aim=aim,
         changed_s=changed_s,
     )  # fmt: skip
+
+
+def _same_recipe(before: Target | None, aim: Target) -> bool:
+    """A throughput that creeps (economic) is no change of the recipe; nothing else may change."""
+    if before is None or (before.api_pct, before.tablet_weight_mg) != (aim.api_pct, aim.tablet_weight_mg):
+        return False
+    return abs(aim.throughput_kg_h - before.throughput_kg_h) <= CREEPS * before.throughput_kg_h
 
 
 def _evidence(line: Line, now: Remembered, sensed: Sensed, sample: Sample, aim: Target) -> Evidence:
