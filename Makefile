@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check bench faults trials kpi upsets kills powercuts models demonstration lock clean
+.PHONY: help setup demo test check bench faults trials kpi upsets kills powercuts network-faults fuzz soak scale models demonstration lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
@@ -18,6 +18,10 @@ help:
 	@echo "make kills   2000 writers of the record killed at random instants: out/kills.json (five minutes)"
 	@echo "make powercuts  1000 power cuts under the writer, on a disk that loses and tears what was not flushed:"
 	@echo "             out/powercuts.json (two minutes)"
+	@echo "make network-faults  500 faults of a real network between service and line (root; 40 minutes): out/network_faults.json"
+	@echo "make fuzz    everything that is read from outside, spoilt, for MINUTES (60): out/fuzz.json"
+	@echo "make soak    the service for HOURS (1) with people, renewals and a bad network (root): out/soak.json"
+	@echo "make scale   lines per box and tags per line, until a cycle is missed: out/scale.json (an hour)"
 	@echo "make models  build the shipped soft sensor, the controller bundle and their demonstration registry again"
 	@echo "make demonstration  the registry only, from the bundles as they are (four minutes)"
 
@@ -67,6 +71,18 @@ kills: setup
 
 powercuts: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.crash.powercuts --sessions 50 --out out/powercuts.json
+
+network-faults: setup
+	$(BIN)/python -m deploy.faults --faults 500 --wires 2 --json out/network_faults.json
+
+fuzz: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.fuzz --minutes $(or $(MINUTES),60) --json out/fuzz.json
+
+soak: setup
+	$(BIN)/python -m deploy.soak --hours $(or $(HOURS),1) --json out/soak.json
+
+scale: setup
+	$(BIN)/python -m deploy.scale --json out/scale.json
 
 models: setup
 	$(BIN)/patloop hil blends --out out/blends --seed 1

@@ -84,9 +84,9 @@ def run(
     with Wire(seed, number) as wire, Machine() as machine:
         stage = stage_line(out, f"opc.tcp://{wire.line_host}:{PORT}", cycle_s, follow_tag=follow_tag)
         follower = Follower(stage)
-        with _ends(wire, stage, watchdog_s, seed) as alive:
-            _until(lambda: _close_when_seen(follower, stage), follower, alive, "the service's first cycles")
-            _until(lambda: _in_charge(follower), follower, alive, "the loop to be closed")
+        with both_ends(wire, stage, watchdog_s, seed) as alive:
+            until(lambda: close_when_seen(follower, stage), follower, alive, "the service's first cycles")
+            until(lambda: _in_charge(follower), follower, alive, "the loop to be closed")
             time.sleep(calm_cycles * cycle_s)
             for done, fault in enumerate(script or plan(seed, faults, LONGEST_WATCHDOGS * watchdog_s)):
                 told(done, fault)
@@ -95,7 +95,7 @@ def run(
                 time.sleep(fault.duration_s)
                 wire.heal()
                 to_s = time.time()
-                _until(lambda since=to_s: _in_charge(follower, since), follower, alive, f"after {fault.kind}")  # type: ignore[misc]
+                until(lambda since=to_s: _in_charge(follower, since), follower, alive, f"after {fault.kind}")  # type: ignore[misc]
                 injected.append(Injected(fault.kind, from_s, to_s, follower.cycles[-1].time_s))
                 time.sleep(calm_cycles * cycle_s + 0.1 * fault.duration_s)
         follower.look()
@@ -104,10 +104,10 @@ def run(
     verdict = judge(
         follower.cycles, follower.line, sizes, injected, machine, cycle_s=cycle_s, watchdog_s=watchdog_s
     )
-    return _outcome(stage, verdict, counts, len(injected))
+    return outcome(stage, verdict, counts, len(injected))
 
 
-def _outcome(stage: Stage, verdict: Verdict, counts: dict[str, int], faults: int) -> Outcome:
+def outcome(stage: Stage, verdict: Verdict, counts: dict[str, int], faults: int) -> Outcome:
     from edge.record.verify import verify
 
     checked = verify(stage.journal)
@@ -123,13 +123,16 @@ def _outcome(stage: Stage, verdict: Verdict, counts: dict[str, int], faults: int
 
 
 @contextmanager
-def _ends(wire: Wire, stage: Stage, watchdog_s: float, seed: int) -> Iterator[Callable[[], None]]:
+def both_ends(
+    wire: Wire, stage: Stage, watchdog_s: float, seed: int, people_h: float = 0.0
+) -> Iterator[Callable[[], None]]:
     """Both ends as processes in their namespaces; gives a check that raises when one has died."""
     url = f"opc.tcp://{wire.line_host}:{PORT}"
     inside = ("ip", "netns", "exec")
     line = [
         *inside, wire.line, sys.executable, "-m", "deploy.faults.line_end", str(stage.out), "--url", url,
         "--state", str(stage.sim_state), "--watchdog-ms", str(round(1000 * watchdog_s)), "--seed", str(seed),
+        "--people-hours", str(people_h),
     ]  # fmt: skip
     service = [*inside, wire.box, sys.executable, "-m", "deploy.faults.service_end", str(stage.line_file)]
     with (stage.out / "line.txt").open("w") as line_said, (stage.out / "service.txt").open("w") as service_said:
@@ -156,7 +159,7 @@ def _ends(wire: Wire, stage: Stage, watchdog_s: float, seed: int) -> Iterator[Ca
                     end.wait()
 
 
-def _until(true: Callable[[], bool], follower: Follower, alive: Callable[[], None], why: str) -> None:
+def until(true: Callable[[], bool], follower: Follower, alive: Callable[[], None], why: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         follower.look()
@@ -169,7 +172,7 @@ def _until(true: Callable[[], bool], follower: Follower, alive: Callable[[], Non
         time.sleep(0.05)
 
 
-def _close_when_seen(follower: Follower, stage: Stage) -> bool:
+def close_when_seen(follower: Follower, stage: Stage) -> bool:
     if sum(c.online for c in follower.cycles) < 3:
         return False
     ask(stage, "closed")

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
+import numpy as np
 from asyncua import ua
 
 from hil_sim.credentials import ServerCredentials, server_credentials
 from hil_sim.endpoint import Endpoint
 from hil_sim.pace import Pace
 from hil_sim.rig import Rig
-from hil_sim.scenario import OperatorAct, Scenario
+from hil_sim.scenario import OperatorAct, RecipeStep, Scenario
 from hil_sim.server import LineServer
 
 LOG = "line.jsonl"
@@ -31,6 +32,23 @@ SCENARIO = Scenario(
     name="network_faults", description="A quiet line whose network is bad.", hours=240.0, reset_after_s=RESET_AFTER_S,
     operator=(OperatorAct(at_min=0.0, action="enable"),),
 )  # fmt: skip
+
+
+def busy(seed: int, hours: float) -> Scenario:
+    """The same line with people about: recipes that change, an operator who takes the loop away and gives it back."""
+    random = np.random.default_rng(seed)
+    at, recipe, acts = 2.0, list[RecipeStep](), list(SCENARIO.operator)
+    while at < 60 * hours:
+        what = random.random()
+        if what < 0.35:
+            recipe.append(RecipeStep(at_min=at, api_pct=float(random.uniform(9.0, 11.5))))
+        elif what < 0.6:
+            recipe.append(RecipeStep(at_min=at, throughput_kg_h=float(random.uniform(16.0, 22.0))))
+        else:
+            back = at + float(random.uniform(0.1, 1.0))
+            acts += [OperatorAct(at_min=at, action="disable"), OperatorAct(at_min=back, action="enable")]
+        at += float(random.uniform(1.2, 6.0))
+    return SCENARIO.model_copy(update={"recipe": tuple(recipe), "operator": tuple(acts)})
 
 
 def extra_tags(n: int) -> tuple[str, ...]:
@@ -83,14 +101,12 @@ class WatchedLine(LineServer):
         )  # fmt: skip
 
 
-async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int, extra: int) -> None:
-    rig = Rig(SCENARIO, seed, start_time_s=float(math.ceil(time.time() + GET_READY_S)))
-    rig.plc.authority.watchdog_timeout_ms = watchdog_ms
+async def _serve(rig: Rig, folder: Path, url: str, state: Path, extra: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with (folder / LOG).open("a", encoding="utf-8") as log:
-        pace = Pace(speed, patience_s=0.0)  # a real line does not wait for its controller
+        pace = Pace(1.0, patience_s=0.0)  # a real line does not wait for its controller
         server = WatchedLine(rig, Endpoint(url=url), server_credentials(state), pace, log)
         await server.start()
         try:
@@ -107,17 +123,20 @@ async def _serve(folder: Path, url: str, state: Path, watchdog_ms: int, speed: f
 @click.option("--url", required=True)
 @click.option("--state", type=click.Path(path_type=Path), required=True)
 @click.option("--watchdog-ms", type=int, required=True)
-@click.option("--speed", type=float, default=1.0)
 @click.option("--seed", type=int, default=1)
-@click.option("--extra", type=int, default=0)
-def main(folder: Path, url: str, state: Path, watchdog_ms: int, speed: float, seed: int, extra: int) -> None:
+@click.option("--extra", type=int, default=0, help="so many more tags")
+@click.option("--people-hours", "people_h", type=float, default=0.0, help="so long people change this and that")
+def main(folder: Path, url: str, state: Path, watchdog_ms: int, seed: int, extra: int, people_h: float) -> None:
     """Serve a line at URL, with the certificates and accounts in STATE.
 
     \b
     Example:
       python -m deploy.faults.line_end out/wire --url opc.tcp://10.77.0.2:48400 --state out/wire/simulated_line
     """
-    asyncio.run(_serve(folder, url, state, watchdog_ms, speed, seed, extra))
+    scenario = busy(seed, people_h) if people_h else SCENARIO
+    rig = Rig(scenario, seed, start_time_s=float(math.ceil(time.time() + GET_READY_S)))
+    rig.plc.authority.watchdog_timeout_ms = watchdog_ms
+    asyncio.run(_serve(rig, folder, url, state, extra))
 
 
 if __name__ == "__main__":

@@ -16,17 +16,21 @@ BUNDLE = "controller"
 
 
 def stage_line(
-    out: Path, url: str, cycle_s: float, *, follow_tag: bool, port: int = 48400, bundle: Path | None = None
-) -> Stage:
+    out: Path, url: str, cycle_s: float, *, follow_tag: bool, port: int = 48400, bundle: Path | None = None,
+    channel_s: float | None = None,
+) -> Stage:  # fmt: skip
     """Prepare a folder for one line; a bundle that was built for the same cycle may be handed in. Raises ConfigError.
 
-    follow_tag: the service's clock is the line's own tag, as shipped; else it is the wall's.
+    follow_tag: the service's clock is the line's own tag, as shipped; else it is the wall's. channel_s: life of the
+    secure channel before it is renewed, where it is not the shipped one.
     """
     stage = prepare(out, port)
     text = stage.line_file.read_text()
     text = _put(text, "url", f'"{url}"')
     text = _put(text, "cycle_s", f"{cycle_s}")
     text = _put(text, "timeout_s", f"{TIMEOUT_OF_CYCLE * cycle_s:g}")
+    if channel_s is not None:
+        text = text.replace("\ntimeout_s = ", f"\nsecure_channel_timeout_s = {channel_s:g}\ntimeout_s = ", 1)
     if not follow_tag:
         text = re.sub(r"^clock_tag = .*\n", "", text, flags=re.M)
     built = bundle or (out / BUNDLE).resolve()
