@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from control.assess import Finding
 from edge.errors import ConfigError
@@ -18,10 +19,19 @@ URGENT_S = 7 * 86400.0
 
 def not_after(path: Path) -> float:
     """When a certificate (DER or PEM) ends, s since the epoch, UTC. Raises ConfigError."""
+    return _load(path).not_valid_after_utc.timestamp()
+
+
+def pinned_bytes(path: Path) -> bytes:
+    """A certificate (DER or PEM) as it goes over the wire. Raises ConfigError."""
+    return _load(path).public_bytes(Encoding.DER)
+
+
+def _load(path: Path) -> x509.Certificate:
     try:
         raw = path.read_bytes()
         load = x509.load_pem_x509_certificate if raw.startswith(b"-----") else x509.load_der_x509_certificate
-        return load(raw).not_valid_after_utc.timestamp()
+        return load(raw)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:

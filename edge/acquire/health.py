@@ -14,6 +14,7 @@ from control.signals import Quality
 from edge.acquire.raw import Raw
 
 SKEW_S = 1.0  # our choice: clocks that agree better than this are synchronised
+WAITING = "BadWaitingForInitialData"  # a server's word for a value that has not come yet: no fault
 NAMED = 3  # items that a finding names before it counts the rest
 
 
@@ -69,7 +70,7 @@ class HealthBook:
 
         now_s: the line's time; wall_s: this machine's, both s since the epoch, UTC.
         """
-        bad = [item for item in self._items.values() if item.quality is Quality.BAD]
+        bad = [i for i in self._items.values() if i.quality is Quality.BAD and (i.seen or i.reason != WAITING)]
         if bad:
             told = ", ".join(f"{i.tag} ({i.reason if i.seen else 'never seen: ' + i.reason})" for i in bad[:NAMED])
             more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""

@@ -49,7 +49,8 @@ class OpcUaLine:
         if table is None:
             raise ConfigError("the line file has no table [opcua]")
         self._config, self._table = config, table
-        end = Endpoint(table.url, table.user, table.timeout_s, table.secure_channel_timeout_s)
+        session_s = max(30.0, 4 * config.line.cycle_s)
+        end = Endpoint(table.url, table.user, table.timeout_s, table.secure_channel_timeout_s, session_s)
         cap_s = PAUSE_SHARE * config.line.cycle_s
         self._plc = Station(end, credentials, self._learn, name=config.line.name, cap_s=cap_s)
         self._analyser = Analyser(config, end, analyser)
@@ -193,7 +194,8 @@ class OpcUaLine:
 
     def _time(self, raw: Mapping[str, Raw], wall_s: float) -> tuple[Link, float]:
         """Whether the line lives, and its time: its own clock's, or ours where it has none or it stands still."""
-        seen = tuple((r.source_s, r.value) for r in raw.values() if not isinstance(r.value, list | tuple))
+        theirs = ((tag, r) for tag, r in raw.items() if tag not in self._known.types)  # what we write moves by us
+        seen = tuple((r.source_s, r.value) for _, r in theirs if not isinstance(r.value, list | tuple))
         if seen != self._moved[0]:
             self._moved = (seen, time.monotonic())
         stale = self._still_s() > self._config.freshness.max_age_s

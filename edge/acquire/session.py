@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,32 +19,59 @@ from typing import Any, TypeVar
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
+from edge.acquire.certificates import pinned_bytes
 from edge.errors import DeviceError, LinkLost, SecurityError
 from edge.pki import ClientCredentials
 
 T = TypeVar("T")
 
 CONNECT_CALLS = 1.25  # deadlines of a call: what begins in a black hole is over before the next cycle
-SESSION_TIMEOUT_MS = 30_000  # a session that died is gone from the PLC's few soon
+RENEW_AFTER = 0.75  # of the channel's life, Part 4, 5.5.2.1
+NEVER_S = 1e6  # between the stack's own probes: every look is one
 # What a server, or the stack, calls a refusal that no retry mends.
 REFUSALS = ("Security", "Certificate", "Identity", "UserAccess", "BadTcpInternalError")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Whom to connect to and as whom; timeout_s: of each call; channel_s: life of the secure channel before renewal."""
+    """Whom to connect to and as whom.
+
+    timeout_s: of each call; channel_s: life of the secure channel; session_s: how long the server keeps a session that
+    nobody uses.
+    """
 
     url: str
     user: str
     timeout_s: float
     channel_s: float = 3600.0
+    session_s: float = 30.0
+
+
+class Quiet(Client):  # type: ignore[misc]  # the stack counts as untyped
+    """The stack's client without calls of its own.
+
+    Its renewals run beside our requests, and now and then an answer under the old keys meets the new ones: the
+    connection is then gone. The session renews between its calls instead. greeted: the server has answered a hello.
+    """
+
+    greeted = False
+
+    async def open_secure_channel(self, renew: bool = False) -> None:
+        """As the stack does it; whoever fails from here on has at least met somebody."""
+        self.greeted = True
+        await super().open_secure_channel(renew)
+
+    def _start_renew_loop(self) -> None:
+        """Nothing: see Session.within."""
 
 
 class Session:
-    """A session that is open until it is dropped or closed."""
+    """A session that is open until it is dropped or closed; one call at a time, the channel renewed between them."""
 
     def __init__(self, client: Client, endpoint: Endpoint) -> None:
         self.client, self.endpoint = client, endpoint
+        self._one = asyncio.Lock()
+        self._renew_at = time.monotonic() + RENEW_AFTER * endpoint.channel_s
 
     async def read(self, nodes: Sequence[ua.NodeId]) -> list[ua.DataValue]:
         """Values with status and times of the nodes, in one call; bad ones are values like others. Raises LinkLost."""
@@ -60,7 +88,10 @@ class Session:
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """The result within the deadline; every way in which the stack says 'gone' becomes LinkLost."""
         try:
-            return await asyncio.wait_for(work, self.endpoint.timeout_s)
+            async with self._one:
+                if time.monotonic() >= self._renew_at:
+                    await asyncio.wait_for(self._renew(), self.endpoint.timeout_s)
+                return await asyncio.wait_for(work, self.endpoint.timeout_s)
         except (ConnectionError, TimeoutError, asyncio.CancelledError, ua.UaError, OSError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
@@ -68,6 +99,13 @@ class Session:
             raise LinkLost(f"{type(error).__name__}: {error}".rstrip(": ")) from error
         except Exception as error:  # bytes that are no answer end in any error of the stack's decoder
             raise LinkLost(f"the server's answer cannot be read: {type(error).__name__}: {error}") from error
+        finally:
+            work.close()  # one that did not come to its turn
+
+    async def _renew(self) -> None:
+        await self.client.open_secure_channel(renew=True)
+        self.client.uaclient.revolve_security_token()
+        self._renew_at = time.monotonic() + RENEW_AFTER * self.client.secure_channel_timeout / 1000
 
     async def drop(self) -> None:
         """Throw the session away at once: the socket is reset first, so that nothing that waits in it is sent later."""
@@ -92,10 +130,10 @@ async def open_session(endpoint: Endpoint, credentials: ClientCredentials) -> Se
 
     Raises LinkLost, or SecurityError for a refusal by either side.
     """
-    client = Client(endpoint.url, timeout=endpoint.timeout_s)
+    client = Quiet(endpoint.url, timeout=endpoint.timeout_s, watchdog_intervall=NEVER_S)
     client.name = client.description = "patloop edge"
     client.application_uri = credentials.application_uri
-    client.session_timeout = SESSION_TIMEOUT_MS
+    client.session_timeout = round(1000 * endpoint.session_s)
     client.secure_channel_timeout = round(1000 * endpoint.channel_s)
     client.set_user(endpoint.user)
     client.set_password(credentials.password)
@@ -113,7 +151,12 @@ async def open_session(endpoint: Endpoint, credentials: ClientCredentials) -> Se
         raise
     except Exception as error:
         await discard(client)
-        raise named(error, endpoint.url) from error
+        trouble = named(error, endpoint.url)
+        # A server with another key cannot read our first message, and just hangs up: ask who it is.
+        if isinstance(trouble, LinkLost) and client.greeted and await _another(endpoint, credentials):
+            text = f"{endpoint.url} refuses us or is not who it was: it shows another certificate than the pinned one"
+            raise SecurityError(f"{text}; compare {credentials.server_certificate.name} with the server's") from error
+        raise trouble from error
     return Session(client, endpoint)
 
 
@@ -133,6 +176,20 @@ def named(error: Exception, url: str) -> DeviceError:
     if isinstance(error, AssertionError) or any(name in text for name in REFUSALS):
         return SecurityError(f"{url} refuses us or is not who it was: {text}; check certificates and password")
     return LinkLost(f"{url} cannot be reached: {text}")
+
+
+async def _another(endpoint: Endpoint, credentials: ClientCredentials) -> bool:
+    """Whether the server shows a certificate that is not the pinned one; False where it does not show any."""
+    asking = Client(endpoint.url, timeout=endpoint.timeout_s)
+    try:
+        told = await asyncio.wait_for(asking.connect_and_get_server_endpoints(), endpoint.timeout_s)
+        shown = [bytes(e.ServerCertificate) for e in told if e.ServerCertificate]
+        pinned = pinned_bytes(credentials.server_certificate)
+        return bool(shown) and not any(certificate.startswith(pinned) for certificate in shown)  # or a chain of it
+    except Exception:  # noqa: BLE001 - only a diagnosis: the failure itself is told anyway
+        return False
+    finally:
+        await discard(asking)
 
 
 def _reset(client: Client) -> None:

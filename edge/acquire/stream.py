@@ -47,6 +47,7 @@ class Stream:
     def __init__(self, prefix: str, max_age_s: float, look_s: float) -> None:
         self._prefix, self._max_age_s, self._look_s = prefix, max_age_s, look_s
         self._seen: Seen | None = None
+        self._looked = (0, "")  # counter and digest of the last look, torn or not
         self._torn = ""
 
     async def whole(
@@ -71,12 +72,17 @@ class Stream:
         if spectrum is None:
             return None, ()
         digest = hashlib.sha256(np.ascontiguousarray(spectrum.values).tobytes()).hexdigest()
+        # A frozen array keeps its stamp, too, which then does not fit: the same bits at another counter are not torn.
+        frozen = self._looked[1] == digest and self._looked[0] != spectrum.counter
+        self._looked = (spectrum.counter, digest)
+        if self._torn and frozen and self._seen is not None:
+            self._seen = replace(self._seen, digest=digest)
+        elif self._torn:
+            return None, (Finding("nir_torn", self._torn, PRIORITY[Kind.TORN]),)
         found = judge(
             self._seen, spectrum.counter, spectrum.time_s, digest,
             now_s=now_s, max_age_s=self._max_age_s, look_s=self._look_s,
         )  # fmt: skip
-        if self._torn:
-            return None, (Finding("nir_torn", self._torn, PRIORITY[Kind.TORN]),)
         self._seen = found.seen
         if found.kind is Kind.TORN:
             spectrum = None

@@ -6,6 +6,7 @@ recorded is handed on again, and so is one that came while the service was down.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,10 @@ LOOKED_AT = 20  # results of before the start that are looked at
 
 
 class WithRecord:
-    """A Source: another one's look at the line, with what the journal holds for it. Raises RecorderError."""
+    """A Source: another one's look at the line, with what the journal holds for it. Raises RecorderError.
+
+    newest: the look that was given last.
+    """
 
     def __init__(self, source: Source, journal: Journal, config: LineConfig) -> None:
         self._source, self._journal, self._table = source, journal, config.context
@@ -36,9 +40,12 @@ class WithRecord:
         self._handed: tuple[Row, ...] = _not_taken_up(journal)
         newest = journal.last(KIND)
         self._lab_seq = 0 if newest is None else newest.seq
+        self._looked_at = time.monotonic()
+        self.newest = Scan(0.0, Link.LOST, 0, 0, {}, reason="not looked yet")
 
     async def scan(self) -> Scan:
         """Everything now, with the results that came since the last look, and the context that is in force."""
+        self._looked_at = time.monotonic()
         scan = await self._source.scan()
         self._hear_context()
         known = seen(self._known, self._table, scan) if scan.link is Link.ONLINE else self._known
@@ -47,7 +54,12 @@ class WithRecord:
         if changed is not None:
             self._journal.append("batch", scan.time_s, encode(changed))
         self._known, self._force = known, now
-        return replace(scan, lims=self._results(), context=now)
+        self.newest = replace(scan, lims=self._results(), context=now)
+        return self.newest
+
+    def since_look_s(self) -> float:
+        """How long ago the newest look began, s."""
+        return time.monotonic() - self._looked_at
 
     def _hear_context(self) -> None:
         for row in self._journal.rows(after_seq=self._context_seq, kind="context"):
