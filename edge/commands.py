@@ -19,6 +19,7 @@ from control.signals import Mode
 from edge.errors import ConfigError, PatloopError, RecorderError
 
 if TYPE_CHECKING:
+    from edge.acquire.opcua import OpcUaLine
     from edge.config import LineConfig
     from edge.line import Line
     from edge.ports import Clock, Source
@@ -32,6 +33,9 @@ STATE = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="state folder (default: the file's state_dir)",
 )
+
+
+log = logging.getLogger("patloop.service")
 
 
 class WrongInputError(click.ClickException):
@@ -59,22 +63,22 @@ def run(line_file: Path, state: Path | None) -> None:
     Example:
       patloop run deploy/lines/cdc_ref_1.toml
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # a lost link is our own alarm, not thirty tracebacks
+    from edge.logs import configure
+
+    configure()
     with told():
         asyncio.run(_run(line_file, state))
 
 
 async def _run(line_file: Path, state: Path | None) -> None:
     from edge.acquire.folder import FolderSource, newest_counter
-    from edge.acquire.opcua import OpcUaLine
     from edge.acquire.replay import WallClock
     from edge.acquire.told import WithRecord
     from edge.actuate.opcua import OpcUaActuator
     from edge.identity import require_own_names
     from edge.line import compose
+    from edge.logs import Teller
     from edge.notify import Notifier
-    from edge.pki import analyser_credentials, credentials
     from edge.ports import Actuator
     from edge.record.journal import Journal
     from edge.record.upkeep import WithUpkeep
@@ -91,24 +95,23 @@ async def _run(line_file: Path, state: Path | None) -> None:
     if config.analyser.kind != "opcua":
         source, clock = _watched(line, folder)
     else:
-        far = analyser_credentials(folder) if config.analyser.url is not None else None
-        remote = OpcUaLine(config, credentials(folder), far)
+        remote = _remote(config, folder)
         source, clock = remote, LineClock(remote) if config.opcua and config.opcua.clock_tag else WallClock()
         if config.line.mode_ceiling is not Mode.MONITOR:
             actuator = OpcUaActuator(remote)
-        click.echo(f"{config.line.name}: {config.line.start_mode.value}, at most {config.line.mode_ceiling.value}")
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        log.info("%s: %s, at most %s", config.line.name, config.line.start_mode, config.line.mode_ceiling)
+    stop = _stopping()
     with Journal.open(folder / "journal.sqlite", config.line.name) as journal:
         recorder, upkeep = _recording(journal, config, folder)
         if isinstance(source, FolderSource):
             source.resume(lambda: newest_counter(journal))
         recorder.start(clock.now_s(), start_body(line), line.artefacts())
         try:
-            seen = WithUpkeep(WithRecord(source, journal, config), upkeep)
+            seen = WithRecord(source, journal, config)
+            teller = Teller(config.line.cycle_s)
             await serve(
-                line, seen, actuator, recorder, clock, notifier=Notifier.from_environment(), stop=stop
+                line, WithUpkeep(seen, upkeep), actuator, recorder, clock, notifier=Notifier.from_environment(),
+                stop=stop, on_cycle=lambda thought: teller.cycle(seen.newest, thought, seen.since_look_s()),
             )  # fmt: skip
         finally:
             if remote is not None:
@@ -117,7 +120,29 @@ async def _run(line_file: Path, state: Path | None) -> None:
             if isinstance(source, FolderSource):
                 source.close()
             recorder.stop(clock.now_s(), "stopped" if stop.is_set() else "the recorded file ended")
-    click.echo(f"{config.line.name}: stopped in good order")
+    log.info("%s: stopped in good order", config.line.name)
+
+
+def _remote(config: LineConfig, folder: Path) -> OpcUaLine:
+    """The line's PLC (and analyser) over OPC UA; its password does not come out in any log."""
+    from edge.acquire.opcua import OpcUaLine
+    from edge.logs import hide
+    from edge.pki import analyser_credentials, credentials
+
+    own = credentials(folder)
+    far = analyser_credentials(folder) if config.analyser.url is not None else None
+    for account in (own, far):
+        if account is not None:
+            hide(account.password)
+    return OpcUaLine(config, own, far)
+
+
+def _stopping() -> asyncio.Event:
+    """Set when the service is asked to end."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def _recording(journal: Journal, config: LineConfig, folder: Path) -> tuple[JournalRecorder, Upkeep]:
@@ -140,11 +165,11 @@ def _watched(line: Line, folder: Path) -> tuple[Source, Clock]:
     config, unit = line.config, line.sensor.card.axis_unit
     if config.analyser.kind == "folder":
         clock = WallClock()
-        click.echo(f"{config.line.name}: watching {config.analyser.folder}, monitor only")
+        log.info("%s: watching %s, monitor only", config.line.name, config.analyser.folder)
         return FolderSource(config, clock, unit, folder / "picked.log"), clock
     pace = StepClock(time.time()) if config.analyser.pace == "fast" else WallClock()
     played = ReplaySource(config, pace, unit)
-    click.echo(f"{config.line.name}: playing {played.total} recorded spectra, monitor only")
+    log.info("%s: playing %d recorded spectra, monitor only", config.line.name, played.total)
     return played, pace
 
 
