@@ -62,7 +62,7 @@ def approvals(folder: Path, models: Iterable[ModelUse]) -> Approvals:
 def _told(event: Event) -> Approval:
     meaning = MEANINGS.get(event.action, event.action.replace("_", " "))
     reason = str(event.body.get("reason") or "")
-    return Approval(event.seq, event.time_s, event.person, meaning, str(event.body["bundle"]), reason, event.key[:16])
+    return Approval(event.seq, event.time_s, event.person, meaning, str(event.body["bundle"]), reason, event.key[:12])
 
 
 def _remarks(registry: Registry, used: Iterable[ModelUse]) -> Iterator[str]:

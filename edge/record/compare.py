@@ -16,7 +16,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "asked": ("mode", "answered", "target", "unlicensed"),
     "estimate": ("estimate", "shadow", "interval_factor", "unverified", "covered"),
     "belief": ("belief",),
-    "room": ("room",),
+    "room": ("room", "economy"),
     "decision": ("decision",),
     "command": ("command", "handshake", "authority"),
     "written": ("wire",),

@@ -32,7 +32,8 @@ def flatten(row: Row) -> dict[str, Cell]:
     """The columns of one cycle record.
 
     `estimate.value`, `belief.api_pct`, ... as in the types they come from; `recommended.NAME`, `written.NAME` for
-    setpoints; `reading.TAG` with `reading.TAG.quality`; `lab.*` of the newest result; lists joined with "; ".
+    setpoints; `reading.TAG` with `reading.TAG.quality`; `lab.*` of the newest result,
+    by the line's tags or the LIMS; lists joined with "; ".
     `interval_factor`; `coverage`, the share of `coverage.results` laboratory results inside the interval that went out;
     `batch`, `product`, `lots` (NAME=LOT) as far as they were known.
     Read leniently, so that the journals of older versions can be exported too.
@@ -54,7 +55,8 @@ def flatten(row: Row) -> dict[str, Cell]:
     cells |= _scalars("written", command.get("writes"))
     cells["reasons"] = "; ".join(command.get("reasons") or ())
     cells["alarms"] = "; ".join(alarm["name"] for alarm in thought.get("alarms") or ())
-    cells |= _scalars("lab", (sample.get("lab") or [None])[-1])
+    results = [*(sample.get("lab") or ()), *(sample.get("lims") or ())]
+    cells |= _scalars("lab", results[-1] if results else None)
     cells |= _standing(thought) | _making(sample.get("context") or {})
     for tag, reading in (sample.get("readings") or {}).items():
         cells[f"reading.{tag}"] = _cell(reading.get("value"))

@@ -55,7 +55,7 @@ def approvals_table(approved: Approvals | None) -> str:
     rows = (
         row(
             (moment(a.time_s), "t"), (escape(a.person), ""), (escape(a.meaning), ""),
-            (f"<code>{escape(a.bundle[:16])}</code>", ""), (escape(a.reason), "w"),
+            (f"<code>{escape(a.bundle[:12])}</code>", ""), (escape(a.reason), "w"),
             (f"<code>{escape(a.key)}</code>", ""),
         )
         for a in approved.events

@@ -124,12 +124,14 @@ class Walk:
         loop: Loop | None = None
         reader = SampleReader()
         known: tuple[Licence | None, float] = (None, 1.0)
-        seq, skipped, lost = 0, 0, ""
+        seq, skipped, lost, orphan = 0, 0, "", False
         for row in self._journal.rows():
             if row.seq != seq + 1:  # what the loop remembered of retired records is not known here
                 loop, lost = None, f"records {seq + 1} to {row.seq - 1} are not in this journal"
+                known, orphan = (None, 1.0), seq > 0
             seq = row.seq
             if row.kind == "start":
+                self._take_over(row, orphan=orphan)
                 line = around(self._line(row))
                 loop, reader = begin(line, carried(line.config, *known)), SampleReader()
             if row.kind == "artefact" and line is not None:
@@ -148,7 +150,7 @@ class Walk:
                 self.skipped = f"{skipped} cycles could not be computed again, the last in record {row.seq}: {lost}"
                 continue
             sample, before = self._sample(line, reader, row, body), body["thought"]
-            known = sample.licence, float(before.get("interval_factor", 1.0))
+            known, orphan = (sample.licence, float(before.get("interval_factor", 1.0))), False
             if given is None:
                 thought, loop = think(line, loop, sample)
             else:
@@ -157,13 +159,21 @@ class Walk:
             if from_s is None or row.time_s >= from_s:
                 yield Again(row, before, thought)
 
+    def _take_over(self, start: Row, *, orphan: bool) -> None:
+        """A start goes on with the interval's width of the cycle before it: told where that one was retired."""
+        if orphan:
+            told = (
+                f"interval's width that the start in record {start.seq} took over (its cycle was retired): the card's"
+            )
+            self.remarks = self.remarks.joined(Remarks(inputs=(told,)))
+
     def _line(self, start: Row) -> Line:
         body = start.content()
         self.software[str(body.get("software", "unknown"))] = None
         if start.seq not in self._lines:
             line, remarks = recompose(self._journal, start, self._scratch / str(start.seq), self._instead)
             self._lines[start.seq] = line
-            self.remarks = remarks.joined(self.remarks) if self.line_name else remarks
+            self.remarks = self.remarks.joined(remarks)
             self.line_name = line.config.line.name
         return self._lines[start.seq]
 

@@ -33,7 +33,7 @@ def replay(
 
     "differs" counts the cycles in which the running version, going on from its own results, comes to another result;
     "by itself" those in which a stage does so although it was given what was recorded before it: there the cause is.
-    Stages: asked (mode, target, licence), estimate (soft sensor), belief (observer), room (authority by evidence),
+    Stages: asked (mode, target, licence), estimate (soft sensor), belief (observer), room (authority, economy),
     decision (controller), command (guard), written (values for the line), track (material, diversion), alarms.
 
     \b

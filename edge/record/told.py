@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ MEANINGS = {
     "logout": "left",
     "password_changed": "changed their own password",
 }
-QUIET = frozenset({"cycle", "act", "artefact", "checkpoint", "genesis", "batch"})
+QUIET = frozenset({"cycle", "act", "artefact", "checkpoint", "genesis"})
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,11 @@ def told(row: Row, content: dict[str, Any], config: dict[str, Any]) -> Event | N
             return Event(row.seq, row.time_s, row.kind, "the service", what, str(content.get("why", "")))
         case "lab_result":
             return _laboratory(row, content)
-        case "context":
-            making = f"{content.get('product', '')} {content.get('batch', '')}".strip()
-            lots = ", ".join(f"{name} {lot}" for name, lot in (content.get("lots") or {}).items() if lot)
-            who = str(content.get("source") or "the line")
-            return Event(row.seq, row.time_s, row.kind, who, "what is being made", after=f"{making}; lots {lots}")
+        case "context" | "batch":
+            return _making(row, content)
+        case "token":
+            what = f"API token {content.get('event')}: {content.get('name')} ({content.get('role')})"
+            return Event(row.seq, row.time_s, row.kind, _who(content), what)
         case "retired":
             what = f"{content.get('what')} of the record went to the archive {content.get('archive')}"
             return Event(row.seq, row.time_s, row.kind, "the service", what, str(content.get("reason", "")))
@@ -82,9 +83,31 @@ def _people(row: Row, content: dict[str, Any]) -> Event:
 
 
 def _laboratory(row: Row, content: dict[str, Any]) -> Event:
-    values = ", ".join(f"{key} {content[key]}" for key in sorted(content) if key.endswith(("_pct", "_mg", "_n")))
-    what = f"laboratory result {content.get('sample_id') or content.get('name') or ''}".strip()
-    return Event(row.seq, row.time_s, row.kind, _who(content), what, str(content.get("reason") or ""), "", values)
+    values, before = _values(content), _values(content.get("before") or {})
+    what = f"laboratory result {content.get('sample_id') or ''} ({content.get('status') or 'entered'})"
+    why = str(content.get("why") or content.get("reason") or "")
+    return Event(row.seq, row.time_s, row.kind, str(content.get("source") or "LIMS"), what, why, before, values)
+
+
+def _values(results: dict[str, Any]) -> str:
+    """The results in a record of the laboratory, without those that were not measured."""
+    names = [name for name in sorted(results) if name.endswith(("_pct", "_mg", "_n"))]
+    known = {name: results[name] for name in names if isinstance(results[name], float) and math.isfinite(results[name])}
+    return ", ".join(f"{name} {value:g}" for name, value in known.items())
+
+
+def _making(row: Row, content: dict[str, Any]) -> Event:
+    """What was said to be made (context), and what counted from the next cycle on (batch)."""
+    what = "said what is being made" if row.kind == "context" else "what is being made changed"
+    before = _batch(content["before"]) if content.get("before") else ""
+    who = str(content.get("source") or "the line")
+    return Event(row.seq, row.time_s, row.kind, who, what, before=before, after=_batch(content))
+
+
+def _batch(making: dict[str, Any]) -> str:
+    lots = ", ".join(f"{name} {lot}" for name, lot in (making.get("lots") or {}).items() if lot)
+    text = f"batch {making.get('batch') or 'none'}, product {making.get('product') or 'none'}"
+    return f"{text}, lots {lots}" if lots else text
 
 
 def _who(content: dict[str, Any]) -> str:

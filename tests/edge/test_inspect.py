@@ -292,3 +292,36 @@ def test_who_released_the_models_is_told_from_the_signed_registry(tmp_path: Path
     assert done.exit_code == 2
     assert "--registry" in done.output
     assert not (tmp_path / "not").exists()
+
+
+def test_results_batches_and_tokens_are_told_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    result = {
+        "sample_id": "S-17",
+        "status": "refused",
+        "why": "no such unit",
+        "assay_pct": 9.9,
+        "hardness_n": math.nan,
+        "source": "rest:lims",
+    }
+    making = {"batch": "B-7", "product": "T 10", "lots": {"FeederApi": "A-2", "FeederMcc": ""}, "source": "tags"}
+    making["before"] = {"batch": "B-6", "product": "T 10", "lots": {}}
+    token = {"event": "made", "id": "t1", "name": "historian", "role": "reader", "by": "ann", "expires_s": 1.0}
+    silence = {"from_s": T0 - 60, "to_s": T0, "seconds": 60.0, "after": 1, "why": "no orderly stop"}
+    retired = {"what": "rows", "archive": "a.journal", "reason": "older than 30 days", "ranges": []}
+    drill = {"seconds": 4.2, "ok": True}
+    with Journal.open(path, "CDC-REF-1", now=lambda: T0) as journal:
+        bodies = {
+            "lab_result": result, "batch": making, "token": token, "gap": silence, "retired": retired, "drill": drill,
+        }  # fmt: skip
+        for kind, body in bodies.items():
+            journal.append(kind, T0, encode(body))
+    told = {e.kind: (e.who, e.what, e.why, e.after) for e in facts_of(path).events}
+    assert told["lab_result"] == ("rest:lims", "laboratory result S-17 (refused)", "no such unit", "assay_pct 9.9")
+    assert told["batch"] == ("tags", "what is being made changed", "", "batch B-7, product T 10, lots FeederApi A-2")
+    (batch,) = (e for e in facts_of(path).events if e.kind == "batch")
+    assert batch.before == "batch B-6, product T 10"
+    assert told["token"][:2] == ("ann", "API token made: historian (reader)")
+    assert told["gap"][1:3] == ("no cycles for 60 s before this start", "no orderly stop")
+    assert told["retired"][1:3] == ("rows of the record went to the archive a.journal", "older than 30 days")
+    assert told["drill"] == ("the service", "drill", "", "ok True, seconds 4.2")

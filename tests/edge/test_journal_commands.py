@@ -146,8 +146,11 @@ def test_export_says_how_far_the_interval_was_trusted_and_what_was_made(tmp_path
         recorder.cycle(sample, thought)
         sample = replace(sample, scan=replace(sample.scan, context=making))
         recorder.cycle(sample, replace(thought, interval_factor=1.5, covered=(7, 8)))
+        lims = (LabResult(4, T0, T0, 10.25, math.nan, math.nan),)
+        recorder.cycle(replace(sample, scan=replace(sample.scan, lims=lims)), thought)
     assert run("export", path, "--out", out).exit_code == 0
-    before, after = csv.DictReader(out.read_text().splitlines())
+    before, after, told = csv.DictReader(out.read_text().splitlines())
+    assert told["lab.assay_pct"] == "10.25", "a result of the LIMS counts like one of the line"
     names = ("interval_factor", "coverage", "coverage.results", "batch", "product", "lots")
     assert [before[name] for name in names] == ["1.0", "", "0.0", "", "", ""]
     assert [after[name] for name in names] == [

@@ -208,3 +208,22 @@ def test_a_spectrum_that_was_retired_is_not_replaced_by_the_one_before(path: Pat
     assert {s.stage for s in report.stages if s.differing} == set()
     assert not report.identical
     assert "the spectrum of record" in str(report.first_difference)
+
+
+def test_a_start_after_retired_records_says_what_it_could_not_take_over(path: Path, tmp_path: Path) -> None:
+    twice = tmp_path / "twice.sqlite"
+    with Journal.open_reader(path) as old, Journal.open(twice, "CDC-REF-1") as new:
+        for _ in range(2):
+            for row in old.rows(after_seq=1, limit=20):
+                new.append(row.kind, row.time_s, row.body, row.blob)
+        last = max(row.seq for row in new.rows(kind="cycle") if row.seq <= 21)
+    whole = replay_journal(twice, None, None, lambda *_: None)
+    assert whole.identical, whole.first_difference
+    with closing(sqlite3.connect(twice)) as connection, connection:
+        connection.execute("DROP TRIGGER records_no_delete")
+        connection.execute("DELETE FROM records WHERE seq BETWEEN ? AND 21", (last - 3,))
+    report = replay_journal(twice, None, None, lambda *_: None)
+    assert report.n_cycles < whole.n_cycles
+    assert not any(stage.differing for stage in report.stages)
+    assert not report.identical
+    assert "took over (its cycle was retired)" in str(report.first_difference)
