@@ -10,8 +10,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from edge.acquire.opcua import OpcUaLine
-from edge.acquire.protections import missing
+from edge.acquire.protections import missing, spoken
 from edge.acquire.replay import ReplayEnded
+from edge.actuate.hand_back import hand_back
 from edge.cycle import begin, cycle
 from edge.errors import RecorderError
 from edge.line import Line
@@ -97,7 +98,7 @@ async def serve(
         notifier.watchdog()
         await _sleep(clock, cycle_s * (math.floor(clock.now_s() / cycle_s) + 1), stop)
     if actuator is not None and loop.handshake.session_id:
-        await actuator.write((("Apc.Request", 0.0), ("Apc.ModeRequest", 0.0), ("Apc.HeartbeatIn", 0.0)))
+        await hand_back(source, actuator, spoken("full" if line.config.opcua is None else line.config.opcua.handshake))
 
 
 async def _sleep(clock: Clock, due_s: float, stop: asyncio.Event) -> None:
