@@ -175,7 +175,7 @@ def _answer(line: Line, loop: Loop, requests: tuple[Request, ...]) -> Loop:
 def _told_of_wire(line: Line, sample: Sample) -> Iterator[Finding]:
     """What people must be told of the line's connection, of what became of the last write, and of what is missing."""
     yield from sample.scan.told
-    acted, said = sample.acted, "; ".join(f"{tag} {code}" for tag, code in sample.acted.codes.items())
+    acted, said = sample.acted, "; ".join(f"{tag} {code}" for tag, code in sorted(sample.acted.codes.items()))
     if acted.step:
         yield Finding("write_refused", f"the write was {acted.outcome} ({acted.step}): {said}"[:300], 2, 10.0)
     if acted.read_back:
