@@ -6,8 +6,9 @@ The model of the disk, which is what a campaign proves and no more:
 - Of later writes each sector of 512 bytes is there or not, by lot, in any combination: torn pages and re-ordering.
 - A file that had grown has its new length, or not, by lot; sectors of it that were not written read as zeros, or as
   whatever lay there before (`stale`), as on a file system that does not order data before its metadata.
-- Names (created, renamed, removed) take effect in order, as on a journalling file system: all that came before a
-  flush of the folder are there, and of later ones any number from the first on. A file whose name is not there is lost.
+- Names (created, renamed, removed) take effect in order within a folder, as on a journalling file system: all that
+  came before a flush of that folder are there, and of later ones any number from the first on. A file whose name is
+  not there is lost. Folders themselves are there once a file in them is.
 - What is mapped into memory (SQLite's -shm) is not on the disk. A disk that lies about its flushes is not modelled.
 """
 
@@ -111,8 +112,8 @@ class _Disk:
         self._inodes = {inode: number for number, (inode, _) in enumerate(before.values())}
         self._names: dict[str, int] = {name: number for number, name in enumerate(before)}
         self._now = dict(self._names)  # as the running system sees them; _names: as they are on the disk
-        self._changes: list[_Name] = []
-        self._flushing = 0
+        self._changes: dict[str, list[_Name]] = {}  # by folder
+        self._flushing: dict[str, int] = {}
         self._taken = 0
 
     def take(self, entry: Entry) -> None:
@@ -121,20 +122,22 @@ class _Disk:
         if entry.op in (Op.CREATE, Op.RENAME, Op.UNLINK):
             self._rename(entry)
         elif entry.op is Op.FOLDER_BEGIN:
-            self._flushing = len(self._changes)
+            self._flushing[entry.name] = len(self._changes.get(entry.name, ()))
         elif entry.op is Op.FOLDER_END:
-            for change in self._changes[: self._flushing]:
+            waiting, count = self._changes.setdefault(entry.name, []), self._flushing[entry.name]
+            for change in waiting[:count]:
                 _change(self._names, change)
-            del self._changes[: self._flushing]
+            del waiting[:count]
         else:
             self._write(entry)
 
     def files(self, mood: Mood, dice: random.Random, *, every_name: bool) -> dict[str, bytes]:
         """What is on the disk in that mood."""
         names = dict(self._names)
-        count = len(self._changes) if every_name else dice.randint(0, len(self._changes))
-        for change in self._changes[:count]:
-            _change(names, change)
+        for waiting in self._changes.values():
+            count = len(waiting) if every_name else dice.randint(0, len(waiting))
+            for change in waiting[:count]:
+                _change(names, change)
         held = {}
         for name, number in names.items():
             stale = mood.stale and not name.endswith(".head") and ".head." not in name
@@ -152,7 +155,7 @@ class _Disk:
         else:
             change = _Name(((entry.data.decode(), self._now[entry.name]), (entry.name, None)))
         _change(self._now, change)
-        self._changes.append(change)
+        self._changes.setdefault(entry.name.rpartition("/")[0], []).append(change)
 
     def _write(self, entry: Entry) -> None:
         file = self._files[self._inodes[entry.file]]

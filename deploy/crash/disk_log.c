@@ -26,6 +26,7 @@ static int log_fd = -1;
 static char folder[PATH_MAX];
 static uint64_t watched[FDS]; /* the inode, 0: not ours */
 static char is_folder[FDS];
+static char sub[FDS][256]; /* of a folder: its name, "" for the watched one */
 static pthread_mutex_t order = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
@@ -75,6 +76,7 @@ static int opened(int (*open_it)(const char *, int, ...), const char *path, int 
   if (fd >= 0 && fd < FDS && fstat(fd, &found) == 0) {
     watched[fd] = found.st_ino;
     is_folder[fd] = S_ISDIR(found.st_mode);
+    snprintf(sub[fd], sizeof sub[fd], "%s", whole ? "" : name);
     if (!there && !is_folder[fd]) tell(CREATE, found.st_ino, 0, name, "", 0);
     else if ((flags & O_TRUNC) && !is_folder[fd]) tell(TRUNCATE, found.st_ino, 0, "", "", 0);
   }
@@ -148,13 +150,27 @@ ssize_t write(int fd, const void *bytes, size_t size) {
 TRUNCATING(ftruncate, off_t)
 TRUNCATING(ftruncate64, off64_t)
 
+#define ALLOCATING(name, type)                                                       \
+  int name(int fd, type offset, type size) {                                         \
+    if (!mine(fd)) return REAL(name)(fd, offset, size);                              \
+    pthread_mutex_lock(&order);                                                      \
+    int done = REAL(name)(fd, offset, size);                                         \
+    struct stat found;                                                               \
+    if (done == 0 && fstat(fd, &found) == 0) tell(TRUNCATE, watched[fd], found.st_size, "", "", 0); \
+    pthread_mutex_unlock(&order);                                                    \
+    return done;                                                                     \
+  }
+ALLOCATING(posix_fallocate, off_t)
+ALLOCATING(posix_fallocate64, off64_t)
+
 static int synced(int (*sync_it)(int), int fd) {
   if (!mine(fd)) return sync_it(fd);
   char whole = is_folder[fd];
   pthread_mutex_lock(&order);
-  tell(whole ? FOLDER_BEGIN : SYNC_BEGIN, watched[fd], 0, "", "", 0);
+  const char *name = whole ? sub[fd] : "";
+  tell(whole ? FOLDER_BEGIN : SYNC_BEGIN, watched[fd], 0, name, "", 0);
   int done = sync_it(fd);
-  if (done == 0) tell(whole ? FOLDER_END : SYNC_END, watched[fd], 0, "", "", 0);
+  if (done == 0) tell(whole ? FOLDER_END : SYNC_END, watched[fd], 0, name, "", 0);
   pthread_mutex_unlock(&order);
   return done;
 }

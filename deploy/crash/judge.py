@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from edge.errors import RecorderError
@@ -15,18 +16,32 @@ from edge.record.verify import verify
 class Verdict:
     """What a journal was found to be: the hashes of the records it holds by number, and what is wrong with it.
 
-    wrong: empty when it keeps its promise. A journal that had not begun holds nothing and promised nothing.
+    wrong: empty when it keeps its promise; retired: how many of those lie in archives only. A journal that had not
+    begun holds nothing and promised nothing.
     """
 
     held: Mapping[int, bytes]
     wrong: str = ""
+    retired: int = 0
 
 
 def judge(path: Path, acknowledged: Mapping[int, bytes], writers: int) -> Verdict:
-    """Open and verify; every acknowledged record (number -> hash) must be there, and at most one more a writer."""
+    """Open and verify; every acknowledged record (number -> hash) must be there, and at most one more a writer.
+
+    A record that was retired must be in the archive that the journal names, which must be the file it names.
+    """
     try:
         with Journal.open_reader(path) as journal:
             held = {row.seq: row.hash for row in journal.rows()}
+            live = len(held)
+            told = [row.content() for row in journal.rows(kind="retired")]
+            retired = {body["archive"]: body["archive_sha256"] for body in told}
+        for name, digest in retired.items():
+            archive = path.parent / "archive" / name
+            if not archive.is_file() or sha256(archive.read_bytes()).hexdigest() != digest:
+                return Verdict(held, f"archive {name} is not the file that the journal names")
+            with Journal.open_reader(archive) as cut:
+                held = {row.seq: row.hash for row in cut.rows()} | held
     except RecorderError as error:
         # killed before its genesis was committed: the next start begins it
         return Verdict({}, f"cannot be opened: {error}" if acknowledged else "")
@@ -39,4 +54,4 @@ def judge(path: Path, acknowledged: Mapping[int, bytes], writers: int) -> Verdic
     extra = len(held) - len(acknowledged)
     if extra > writers:
         return Verdict(held, f"{extra} records that nobody acknowledged, by {writers} writers")
-    return Verdict(held)
+    return Verdict(held, retired=len(held) - live)

@@ -28,6 +28,7 @@ from deploy.crash.writer import (
     Work,
     forked,
     run_service,
+    write_and_retire,
     write_cycles,
     write_hastily,
     write_requests,
@@ -35,20 +36,21 @@ from deploy.crash.writer import (
 
 KILLS_A_JOURNAL = 20  # then a new one is begun: its first instants are to be hit too
 LIFE_S = 0.12  # the longest life of a writer: from before its start record to tens of cycles
-SERVICE_LIFE_S = 0.8  # the service thinks, too
+LONGER_S: dict[Work, float] = {run_service: 0.8, write_and_retire: 0.4}  # thinks, too; archives take a while
 SERVICE_EVERY, REQUESTS_EVERY = 10, 3  # how often the service is the victim, how often a second writer appends
-FOLD_EVERY = 3  # every third journal
+FOLD_EVERY, RETIRE_EVERY = 3, 2  # how many journals one is folded often, and one retires its old records
 CONTROL_KILLS = 20
 
 
 @dataclass
 class Kills:
     """What a campaign found. acknowledged: records reported before a kill; extra: written, but not yet reported;
-    before_start: kills so early that nothing new was reported."""
+    retired: records that were moved to archives; before_start: kills so early that nothing new was reported."""
 
     kills: int = 0
     service_kills: int = 0
     two_writers: int = 0
+    retired: int = 0
     acknowledged: int = 0
     extra: int = 0
     before_start: int = 0
@@ -72,9 +74,10 @@ def _run(
 ) -> Kills:  # fmt: skip
     found, dice = Kills(), random.Random(seed)
     known: dict[int, bytes] = {}
+    retired = 0
     for number in range(count):
         if number % KILLS_A_JOURNAL == 0:
-            known, found.journals = {}, found.journals + 1
+            known, found.journals, retired = {}, found.journals + 1, 0
         path = folder / str(found.journals) / "journal.sqlite"
         now_s = prepared.cycles[-1][0].scan.time_s + 60.0 * (number % KILLS_A_JOURNAL)
         pragmas = (FOLDING,) if found.journals % FOLD_EVERY == 0 else ()
@@ -87,6 +90,7 @@ def _run(
         found.before_start += not told.keys() - known.keys()
         found.acknowledged += len(told.keys() - known.keys())
         found.extra += len(verdict.held.keys() - known.keys() - told.keys())
+        found.retired, retired = found.retired + verdict.retired - retired, verdict.retired
         if verdict.wrong:
             found.wrong.append(f"kill {number + 1} (seed {seed}): {verdict.wrong}")
         known = dict(verdict.held)
@@ -95,14 +99,15 @@ def _run(
 
 
 def _victims(number: int) -> tuple[Work, ...]:
-    first = run_service if number % SERVICE_EVERY == SERVICE_EVERY - 1 else write_cycles
+    first: Work = write_cycles if number // KILLS_A_JOURNAL % RETIRE_EVERY else write_and_retire
+    first = run_service if number % SERVICE_EVERY == SERVICE_EVERY - 1 else first
     return (first, write_requests) if number % REQUESTS_EVERY == 1 else (first,)
 
 
 def _kill(task: Task, work: tuple[Work, ...], dice: random.Random, found: Kills) -> dict[int, bytes]:
     """Let writers work, end them at a random instant; what they had reported."""
     children = [forked(each, task) for each in work]
-    time.sleep(dice.uniform(0.0, SERVICE_LIFE_S if run_service in work else LIFE_S))
+    time.sleep(dice.uniform(0.0, LONGER_S.get(work[0], LIFE_S)))
     for child, _ in children:
         os.kill(child, signal.SIGKILL)
     told: dict[int, bytes] = {}
@@ -144,7 +149,8 @@ def main() -> None:
     for wrong in found.wrong[:10]:
         click.echo(wrong)
     click.echo(
-        f"{found.kills} kills ({found.service_kills} of the service), {found.acknowledged} acknowledged records, "
+        f"{found.kills} kills ({found.service_kills} of the service), {found.acknowledged} acknowledged records "
+        f"({found.retired} of them retired to archives), "
         f"{found.extra} more were written but not yet acknowledged: {len(found.wrong)} wrong "
         f"(control: {len(control.wrong)} of {control.kills} hasty writers found)"
     )

@@ -23,7 +23,7 @@ from rich.progress import Progress
 from deploy.crash.cycles import Prepared, prepare
 from deploy.crash.disk import Entry, Mood, Op, after_cut, read_log, whole
 from deploy.crash.judge import judge
-from deploy.crash.writer import ACKNOWLEDGED, FOLDING, LINE_FILE, Task, write_cycles
+from deploy.crash.writer import ACKNOWLEDGED, FOLDING, LINE_FILE, Task, write_and_retire, write_cycles
 from edge.errors import PatloopError
 from edge.record.chain import Row
 from edge.record.journal import Journal
@@ -41,13 +41,14 @@ Folder = Mapping[str, tuple[int, bytes]]
 @dataclass
 class PowerCuts:
     """What a campaign found. unflushed: writes that the disk was free to lose, over all cuts; restarts: cuts that the
-    next session began from."""
+    next session began from; retired: records that lay in archives at the end of that."""
 
     sessions: int = 0
     cuts: int = 0
     restarts: int = 0
     acknowledged: int = 0
     unflushed: int = 0
+    retired: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
@@ -70,7 +71,7 @@ def run_powercuts(
         for position in _positions(log, dice):
             state = after_cut(before, log, position, dice.choice(MOODS), dice)
             told = known | _acknowledged(log[:position])
-            left, wrong = _judged(scratch / "cut", state, told)
+            left, retired, wrong = _judged(scratch / "cut", state, told)
             found.cuts += 1
             found.unflushed += _unflushed(log[:position])
             if wrong:
@@ -82,7 +83,7 @@ def run_powercuts(
             known = {}
             folder.mkdir()
         else:
-            known, found.restarts = left, found.restarts + 1
+            known, found.restarts, found.retired = left, found.restarts + 1, retired
             (scratch / "cut").rename(folder)
         done()
     return found
@@ -90,17 +91,18 @@ def run_powercuts(
 
 def _record(task: Task, dice: random.Random, log: Path) -> list[Entry]:
     """One session in a child, logged: ended in the midst of it, or in every fourth in good order."""
-    most, orderly = dice.randint(*RECORDS), dice.random() < 0.25
+    most, orderly, retiring = dice.randint(*RECORDS), dice.random() < 0.25, dice.random() < 0.5
+    most *= 2 if retiring else 1
     child = os.fork()
     if child == 0:
-        _session(task, log, most, orderly=orderly)
+        _session(task, log, most, orderly=orderly, retiring=retiring)
     _, status = os.waitpid(child, 0)
     if status != 0:
         raise ValueError(f"a writer failed, status {status}")
     return read_log(log)
 
 
-def _session(task: Task, log: Path, most: int, *, orderly: bool) -> None:
+def _session(task: Task, log: Path, most: int, *, orderly: bool, retiring: bool) -> None:
     try:
         folder = os.fsencode(task.path.parent)
         if ctypes.CDLL(None).disk_log_begin(folder, os.fsencode(log)) != 0:
@@ -114,14 +116,16 @@ def _session(task: Task, log: Path, most: int, *, orderly: bool) -> None:
             if left[0] <= 0 and not orderly:
                 os._exit(0)  # nothing is closed: the log of SQLite stays as it is
 
-        write_cycles(task, report, most)
+        work = write_and_retire if retiring else write_cycles
+        work(task, report, most)
         os._exit(0)
     finally:
         os._exit(1)
 
 
 def _held(folder: Path) -> dict[str, tuple[int, bytes]]:
-    return {file.name: (file.stat().st_ino, file.read_bytes()) for file in sorted(folder.iterdir())}
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {file.relative_to(folder).as_posix(): (file.stat().st_ino, file.read_bytes()) for file in files}
 
 
 def _kept(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -159,23 +163,24 @@ def _unflushed(log: Sequence[Entry]) -> int:
     return sum(pending.values())
 
 
-def _judged(folder: Path, state: Mapping[str, bytes], told: Mapping[int, bytes]) -> tuple[dict[int, bytes], str]:
+def _judged(folder: Path, state: Mapping[str, bytes], told: Mapping[int, bytes]) -> tuple[dict[int, bytes], int, str]:
     """Put a state on the disk, judge it, go on with it, judge again: the records it held, and what is wrong."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, held in _kept(state).items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(held)
     verdict = judge(folder / NAME, told, writers=1)
     if verdict.wrong:
-        return dict(verdict.held), verdict.wrong
+        return dict(verdict.held), verdict.retired, verdict.wrong
     try:
         with Journal.open(folder / NAME, "CDC-REF-1", now=lambda: 0.0) as journal:
             journal.append("request", 0.0, b"{}")
-            held_now = {row.seq: row.hash for row in journal.rows()}
+            held_now = {**verdict.held, **{row.seq: row.hash for row in journal.rows()}}
     except PatloopError as error:
-        return dict(verdict.held), f"cannot go on: {error}"
+        return dict(verdict.held), verdict.retired, f"cannot go on: {error}"
     after = verify(folder / NAME)
-    return held_now, "" if after.ok else f"went on, and does not verify: {after.reason}"
+    return held_now, verdict.retired, "" if after.ok else f"went on, and does not verify: {after.reason}"
 
 
 def build_shim(folder: Path) -> Path:
@@ -231,7 +236,7 @@ def _campaign(sessions: int, seed: int, out: Path) -> int:
     caught = ", ".join(f"synchronous={name} {len(c.wrong)} of {c.cuts}" for name, c in controls.items())
     click.echo(
         f"{found.cuts} power cuts in {found.sessions} sessions, {found.restarts} gone on from, {found.acknowledged} "
-        f"acknowledged records: {len(found.wrong)} wrong (controls found: {caught})"
+        f"acknowledged records, {found.retired} retired: {len(found.wrong)} wrong (controls found: {caught})"
     )
     return 1 if found.wrong else 0
 

@@ -17,11 +17,17 @@ from edge.notify import Notifier
 from edge.record.canonical import encode
 from edge.record.journal import Journal, Row
 from edge.record.recorder import JournalRecorder
+from edge.record.retention import Pace, Retention
+from edge.record.settings import RecordTable
+from edge.record.upkeep import Upkeep
 from edge.service import serve, start_body
 from edge.signals import Acted
 
 LINE_FILE = Path(__file__).parents[1] / "lines" / "cdc_ref_1.toml"
 FOLDING = "wal_autocheckpoint = 12"  # folds the log into the file every few records, so that this is hit as well
+ARCHIVE = "archive"
+RESERVE = 4096  # bytes: the room that is kept is not what is tried here
+RETIRING = Pace(rows=400, least=1, removed=8, newest=6)  # a piece ends where a writer was ended, or packs anew
 ACKNOWLEDGED = struct.Struct(">q32s")  # number and hash of a record
 FAILED = 70  # exit status of a writer that ended by an error of its own
 
@@ -73,6 +79,21 @@ def write_cycles(task: Task, report: Callable[[Row], object], most: int | None =
             recorder.cycle(sample, thought)
             recorder.acted(sample, Acted("good"))
             done += 1
+
+
+def write_and_retire(task: Task, report: Callable[[Row], object], most: int | None = None) -> None:
+    """The same, with old cycles retired to an archive after each, as fast as they come."""
+    with _opened(task, report) as journal:
+        kept = Retention(journal, RecordTable(archive=task.path.with_name(ARCHIVE), max_gb=1e-6), "crash", RETIRING)
+        recorder, line = JournalRecorder(journal, upkeep=Upkeep(journal, kept, RESERVE)), task.prepared.line
+        recorder.start(task.now_s, start_body(line), line.artefacts())
+        done = 0
+        while most is None or done < most:
+            sample, thought = task.prepared.cycles[done % len(task.prepared.cycles)]
+            recorder.cycle(sample, thought)
+            done += 1
+            for hurry in range(3):
+                recorder.tidy(task.now_s + 300.0 * done + 100.0 * hurry)
 
 
 def write_requests(task: Task, report: Callable[[Row], object]) -> None:

@@ -57,7 +57,7 @@ def write_archive(connection: sqlite3.Connection, folder: Path, piece: Piece) ->
         folder.mkdir(parents=True, exist_ok=True)
         _sync(folder.parent)
         draft.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)  # no record names it: written, but never used
+        _make_way(target, _cut(connection, piece)[1])
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             for _ in _copied(connection, copy, piece):
                 _sync(draft)  # a little each time: all of it at once would hold up the loop on a slow disk
@@ -91,6 +91,17 @@ def confirmed(folder: Path, archived: Archived) -> Iterator[bool | None]:
     except OSError as error:
         raise ArchiveError(f"archive {folder / archived.piece.name} cannot be read: {error}") from error
     yield digest.hexdigest() == archived.sha256
+
+
+def _make_way(target: Path, genesis_hash: bytes) -> None:
+    """Remove a file of this journal that was written but never used, for no record names it; another's stays."""
+    if not target.exists():
+        return
+    with closing(connect_reader(target)) as found:
+        other = found.execute("SELECT genesis_hash FROM cut").fetchone() != (genesis_hash,)
+    if other:
+        raise ArchiveError(f"archive {target} is there already, of another journal: name another folder")
+    target.unlink()
 
 
 def _copied(source: sqlite3.Connection, copy: sqlite3.Connection, piece: Piece) -> Iterator[None]:

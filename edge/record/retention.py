@@ -119,7 +119,7 @@ class Retention:
         elif not large:
             return None
         last = _cut(reader, first, end)
-        if last is None:
+        if last is None or not _goes(reader, first, last):
             return None
         (time_s,) = reader.execute("SELECT time_s FROM records WHERE seq = ?", (first,)).fetchone()
         return Piece(first, last, name_of(self._line, first, last, time_s))
@@ -218,6 +218,12 @@ def _used(reader: sqlite3.Connection) -> int:
     names = ("page_count", "freelist_count", "page_size")
     pages, free, size = (int(reader.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
     return (pages - free) * size
+
+
+def _goes(reader: sqlite3.Connection, first: int, last: int) -> bool:
+    """Whether any of these records is of a kind that goes."""
+    query = "SELECT 1 FROM records WHERE kind = ? AND seq BETWEEN ? AND ? LIMIT 1"
+    return any(reader.execute(query, (kind, first, last)).fetchone() for kind in KINDS)
 
 
 def _older(reader: sqlite3.Connection, seq: int, days: float | None, now_s: float) -> bool:
