@@ -1,7 +1,8 @@
 """tags, what other systems told -> context: batch, product and lots, as they are in force at a look at the line; pure.
 
-Where the line has tags for it, the line's word holds: it is nearer to the material. What the line does not tell is
-taken from what was told through the API. A batch told by the API that the line contradicts changes nothing.
+Where the line has a tag for it that is not empty, the line's word holds: it is nearer to the material. What the line
+does not tell is taken from what was told through the API. A batch told by the API that the line contradicts changes
+nothing.
 """
 
 from __future__ import annotations
