@@ -56,8 +56,7 @@ class Analyser:
         if self._table.find == "tags":
             assert plc is not None, "flat tags are on the PLC's server, checked with the configuration"
             self._place = flat(plc.nodes, self._table.prefix, *await _axis_tags(session, plc, self._table.prefix))
-            return
-        if self._table.find == "adi":
+        elif self._table.find == "adi":
             self._place = await find_stream(session, self._table)
         if self._table.find == "padim" or self._table.signals:
             self._signals = await find_signals(session, self._table)

@@ -34,6 +34,7 @@ QUIET = Scenario(
     name="quiet", description="For tests over the wire.", hours=20.0, reset_after_s=None,
     operator=(OperatorAct(at_min=0.0, action="enable"),),
 )  # fmt: skip
+OTHERS = ("urn:vendor:one", "urn:vendor:two", "urn:vendor:three")
 Change = Callable[[TagValue], TagValue]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from opcua_hand import configured, standing
+from opcua_hand import OTHERS, configured, standing
 
 from edge.acquire.connection import REFUSED_PAUSE_S, State
 from edge.acquire.opcua import OpcUaLine
@@ -19,8 +19,6 @@ from edge.errors import ConfigError
 from edge.line import Line
 from edge.pki import credentials, make_certificate
 from edge.signals import Link
-
-OTHERS = ("urn:vendor:one", "urn:vendor:two", "urn:vendor:three")
 
 
 def run(story: Coroutine[Any, Any, None], seconds: float = 60) -> None:
