@@ -102,7 +102,7 @@ def freshness(settings: ControlSettings, scan: Scan, acted: Acted) -> Permission
     if acted.outcome == "unknown":
         return Permission(given=False, reason="the fate of the last write is not known")
     if acted.read_back == "foreign":
-        told = "; ".join(f"{tag} {said}" for tag, said in acted.codes.items())
+        told = "; ".join(f"{tag} {said}" for tag, said in sorted(acted.codes.items()))
         return Permission(given=False, reason=f"the PLC has setpoints that are not ours: {told}")
     needed = [*RECIPE, *(f"{mv.name}.SP_Working" for mv in settings.mv)]
     found = {tag: reading(scan, tag) for tag in needed}

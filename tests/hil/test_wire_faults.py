@@ -66,7 +66,8 @@ def test_a_cut_connection_lets_nothing_late_move_the_plant(tmp_path: Path, serve
 
     async def play() -> None:
         async with served(tmp_path, scenario, speed=15) as wire:
-            rig = wire.rig
+            rig, file = wire.rig, wire.stage.line_file
+            file.write_text(file.read_text().replace("timeout_s = 2.0", "timeout_s = 0.5"))  # the cut lasts 2 s here
             await wire.start_service()
             await wire.close_loop()
             await wire.until(lambda: not rig.link_up, "the cut")
