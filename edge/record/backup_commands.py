@@ -93,3 +93,40 @@ def restore(folder: Path, to: Path, force: bool) -> None:
     click.echo(f"{made.line} as of {utc(made.made_s)} -> {to}; look at it: patloop check {to / 'line.toml'} --offline")
     if made.left_out:
         click.echo(f"not in the backup, bring them yourself: {', '.join(made.left_out)}")
+
+
+@backup.command()
+@LINE
+@click.option("--cycles", default=200, show_default=True, type=click.IntRange(1), help="How many to think again.")
+@click.option("--scratch", type=click.Path(file_okay=False, path_type=Path), help="Where there is room for two copies.")
+@STATE
+def drill(line_file: Path, cycles: int, scratch: Path | None, state: Path | None) -> None:
+    """Try it out: back up, restore beside it, verify, think cycles again, compare records (exit 1: it is not the same).
+
+    The line may run meanwhile; what was found goes on its record.
+
+    \b
+    Example:
+      patloop backup drill deploy/lines/cdc_ref_1.toml
+    """
+    import random
+    import tempfile
+    import time
+
+    from edge.config import read_config
+    from edge.record.drill import run_drill
+
+    with told(), progress("copying the record") as report, tempfile.TemporaryDirectory(dir=scratch) as folder:
+        config, _ = read_config(line_file)
+        found = run_drill(
+            line_file, state or config.line.state_dir, Path(folder), cycles, random.Random(),
+            report, time.time, time.monotonic,
+        )  # fmt: skip
+    for wrong in found.wrong:
+        click.echo(f"NO  {wrong}")
+    click.echo(
+        f"restored record 1 to {found.seq} and {found.files} files in {found.seconds:.1f} s: sound, {found.replayed} "
+        f"cycles thought again, {found.compared} records compared" + (": NOT the same" if found.wrong else ": the same")
+    )
+    if found.wrong:
+        sys.exit(1)
