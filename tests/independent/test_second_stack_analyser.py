@@ -81,9 +81,13 @@ class Look:
 
 
 @contextlib.asynccontextmanager
-async def looking(folder: Path, *, parameter_set: bool = True, **analyser: str) -> AsyncIterator[Look]:
+async def looking(
+    folder: Path, *, parameter_set: bool = True, channel_s: float = 3600.0, **analyser: str
+) -> AsyncIterator[Look]:
     async with plant(folder, speed=0.0, parameter_set=parameter_set) as there:
-        config, _ = read_config(line_file(folder, there.url, **analyser))
+        file = line_file(folder, there.url, **analyser)
+        file.write_text(file.read_text().replace("[opcua]\n", f"[opcua]\nsecure_channel_timeout_s = {channel_s}\n"))
+        config, _ = read_config(file)
         line = OpcUaLine(config, credentials(folder))
         look = Look(there, line, Previous.none())
         await there.do("tick", seconds=CYCLE_S)
@@ -202,6 +206,22 @@ def test_another_order_of_namespaces_after_a_restart_is_learned_anew(tmp_path: P
             assert look.quality()[0] in (GOOD, BAD), "its counter began anew"
             await look.after()
             assert look.quality() == (GOOD, "")
+
+    asyncio.run(story())
+
+
+def test_the_secure_channel_is_renewed_without_losing_anything(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with looking(tmp_path, channel_s=2.0) as look:
+            epoch, tokens = (await look.after()).epoch, set()
+            for _ in range(40):
+                await look.after()
+                assert look.quality() == (GOOD, "")
+                client = look.line._plc.session_of(epoch).client  # type: ignore[union-attr]
+                tokens.add(client.uaclient.protocol._connection.security_token.TokenId)
+                await asyncio.sleep(0.2)
+            assert look.line.epoch == epoch, "one connection all the time"
+            assert len(tokens) >= 4, "renewed again and again"
 
     asyncio.run(story())
 

@@ -109,7 +109,9 @@ def test_the_loop_closes_and_meets_what_the_plant_does(tmp_path: Path) -> None:
             assert begun["accepted"] == 0
             loop.ask("closed")
             await loop.remote("the loop is closed")
-            for step in (_clamped, _refused, _ignored, _operator_takes_over, _plc_stands_still, _restarted):
+            for step in (
+                _clamped, _refused, _ignored, _operator_takes_over, _plc_stands_still, _no_answer, _dropped, _restarted,
+            ):  # fmt: skip
                 await step(loop)
             await _ended_in_good_order(loop)
 
@@ -173,6 +175,23 @@ async def _plc_stands_still(loop: Loop) -> None:
     await _again(loop, "the heartbeat is back")
 
 
+async def _no_answer(loop: Loop) -> None:
+    """The server accepts what is sent and says nothing for longer than a call may take: its fate is not known."""
+    before = loop.cycles()[-1]["sample"]["epoch"]
+    await loop.plant.do("hang", ms=4000)
+    back = await loop.until_thought(lambda c: c["sample"]["epoch"] > before, "a new connection, its own session")
+    assert not back["thought"]["command"]["writes"], "nothing is moved before a new handshake"
+    await _again(loop, "after the silence")
+
+
+async def _dropped(loop: Loop) -> None:
+    """Every connection is torn down without a word."""
+    before = loop.cycles()[-1]["sample"]["epoch"]
+    await loop.plant.do("drop")
+    await loop.until_thought(lambda c: c["sample"]["epoch"] > before, "a new connection")
+    await _again(loop, "after the connections were torn down")
+
+
 async def _restarted(loop: Loop) -> None:
     """The whole server goes and comes back with its namespaces in another order: a new epoch, a new handshake."""
     before = loop.cycles()[-1]["sample"]["epoch"]
@@ -182,7 +201,7 @@ async def _restarted(loop: Loop) -> None:
     back = await loop.until_thought(lambda c: c["sample"]["link"] == "online", "it is back")
     assert back["sample"]["epoch"] == before + 1
     assert not back["thought"]["command"]["writes"], "nothing is moved before a new handshake"
-    await loop.remote("a new handshake")
+    await _again(loop, "a new handshake")
 
 
 async def _ended_in_good_order(loop: Loop) -> None:
@@ -199,11 +218,13 @@ async def _ended_in_good_order(loop: Loop) -> None:
 
 
 async def _again(loop: Loop, why: str) -> None:
-    """Back in remote; a PLC that has shed is reset by its operator."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (state := await loop.plant.do("state"))["remote"]:
+    """Moves again, in remote; a PLC that has shed, now or a moment later, is reset by its operator."""
+    after, deadline = loop.mark(), time.monotonic() + PATIENCE_S
+    while True:
+        state = await loop.plant.do("state")
+        if state["remote"] and any(c["thought"]["command"]["writes"] for c in loop.cycles(after)):
+            return
         assert time.monotonic() < deadline, f"waited in vain: {why}; {state}"
         if state["mode"] == 3 and not state["apc"]["Request"]:
             await loop.plant.do("set", apc={"Reset": True})
         await asyncio.sleep(0.2)
-    await loop.remote(why)
