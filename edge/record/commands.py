@@ -16,11 +16,11 @@ from rich.table import Table
 
 from edge.record.canonical import to_plain
 from edge.record.chain import Row
-from edge.record.checkpoint import latest_anchor
 from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
 from edge.record.inputs import FROM, JOURNAL, TO, InputError, progress, reading
 from edge.record.inspect_commands import inspect
 from edge.record.journal import Journal
+from edge.record.origin import origin
 from edge.record.replay_commands import replay
 from edge.record.report_commands import genealogy, performance
 from edge.record.shadow import write_shadow
@@ -99,14 +99,14 @@ def export(journal: Path, form: str, from_s: float | None, to_s: float | None, o
         newest = record.last("cycle")
         rows = partial(_counted, record, from_s, to_s, newest.seq if newest else 0, report)
         try:
-            origin = _origin(record)
-            count = export_csv(rows, out) if form == "csv" else export_parquet(rows, out, origin)
+            told = origin(record)
+            count = export_csv(rows, out) if form == "csv" else export_parquet(rows, out, told)
         except ModuleNotFoundError as error:
             raise InputError(f"--format {form} needs the package '{error.name}': use --format csv") from error
         except OSError as error:
             raise InputError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     click.echo(f"{count} cycles -> {out}")
-    click.echo(f"made from the record up to (anchor): {origin['anchor']}")
+    click.echo(f"made from the record up to (anchor): {told['anchor']}")
 
 
 @journal.command()
@@ -156,13 +156,6 @@ def watch(journal: Path, kind: str | None, count: int | None) -> None:
 journal.add_command(genealogy)
 journal.add_command(inspect)
 journal.add_command(performance)
-
-
-def _origin(record: Journal) -> dict[str, str]:
-    """What an export was made from: the line, and the anchor of the record as it stood."""
-    first, anchor = record.last("genesis"), latest_anchor(record)
-    line = "" if first is None else str(first.content().get("line"))
-    return {"line": line, "anchor": "" if anchor is None else anchor.text()}
 
 
 def _counted(

@@ -16,6 +16,7 @@ from edge.record.minutes import Minute, Minutes
 from edge.record.moves import Move, Moves
 from edge.record.told import Event, told
 
+MARGIN_S = 120.0  # around a period in which cycles are read, too: for what was in force before, and the read-back after
 SILENCE_CYCLES = 2.5  # cycles without one, from which on it is a gap
 
 
@@ -132,11 +133,15 @@ class _Gathering:
     stopped: str = ""
 
     def take(self, row: Row) -> None:
+        if row.kind in ("cycle", "act") and not self._within(row.time_s, MARGIN_S):
+            return
         content = row.content()
         if row.kind == "genesis":
             self.line = str(content.get("line"))
         elif row.kind == "start":
             self._start(content)
+        if row.kind == "request":
+            self.moves.hear(content)
         if row.kind == "cycle":
             self._cycle(row, content)
         elif row.kind == "act":
@@ -158,8 +163,9 @@ class _Gathering:
             tuple(self.passed), tuple(self.software),
         )  # fmt: skip
 
-    def _within(self, time_s: float) -> bool:
-        return (self.from_s is None or time_s >= self.from_s) and (self.to_s is None or time_s <= self.to_s)
+    def _within(self, time_s: float, margin_s: float = 0.0) -> bool:
+        late = self.from_s is None or time_s >= self.from_s - margin_s
+        return late and (self.to_s is None or time_s <= self.to_s + margin_s)
 
     def _start(self, content: dict[str, Any]) -> None:
         self.software[str(content.get("software", "unknown"))] = None

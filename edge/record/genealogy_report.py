@@ -9,6 +9,7 @@ from pathlib import Path
 
 from control.track import Balance
 from edge.record.genealogy import Cell, Genealogy, Lots, table
+from edge.record.origin import stated
 
 SHOWN = {
     "start_utc": "from, UTC", "end_utc": "to, UTC", "released_kg": "released kg", "diverted_kg": "diverted kg",
@@ -17,6 +18,9 @@ SHOWN = {
     "controller": "controller", "reason": "diverted because",
 }  # fmt: skip
 NEVER = 1e-6  # a smaller probability says more of the normal tail than of the material
+MEANING = (  # of the names (21 CFR 11.50)
+    "<i>Asked by</i> names who had asked for the mode in force; soft sensor and controller are named by their hash."
+)
 STYLE = (
     "body{font:14px system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse;font-size:12px}"
     "td,th{border-bottom:1px solid #ddd;padding:.25em .6em;text-align:right;white-space:nowrap}"
@@ -24,8 +28,11 @@ STYLE = (
 )
 
 
-def write(found: Genealogy, lots: Lots, form: str, out: Path) -> None:
-    """Write the genealogy as csv, parquet or html. Raises OSError; ModuleNotFoundError without pyarrow."""
+def write(found: Genealogy, lots: Lots, form: str, out: Path, made_from: dict[str, str]) -> None:
+    """Write the genealogy as csv, parquet or html; made_from: see edge.record.origin, told by the latter two.
+
+    Raises OSError; ModuleNotFoundError without pyarrow.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     rows = list(table(found, lots))
     if form == "csv":
@@ -34,9 +41,9 @@ def write(found: Genealogy, lots: Lots, form: str, out: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        pq.write_table(pa.Table.from_pylist(rows), out)
+        pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(made_from), out)
     else:
-        out.write_text(_page(found, rows), encoding="utf-8")
+        out.write_text(_page(found, rows, stated(made_from)), encoding="utf-8")
 
 
 def said(balance: Balance) -> str:
@@ -57,7 +64,7 @@ def _write_csv(rows: Sequence[dict[str, Cell]], out: Path) -> None:
         writer.writerows(rows)
 
 
-def _page(found: Genealogy, rows: Sequence[dict[str, Cell]]) -> str:
+def _page(found: Genealogy, rows: Sequence[dict[str, Cell]], made: str) -> str:
     head = "".join(f"<th>{html.escape(title)}</th>" for title in SHOWN.values())
     body = "".join(_line(row) for row in rows)
     balances = "".join(f"<p>{html.escape(said(balance))}</p>" for balance in found.balances)
@@ -67,7 +74,8 @@ def _page(found: Genealogy, rows: Sequence[dict[str, Cell]]) -> str:
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Genealogy</title><style>{STYLE}</style>'
-        f"<h1>Genealogy</h1><p>{summary}</p>{balances}<table><tr>{head}</tr>{body}</table></html>\n"
+        f"<h1>Genealogy</h1><p>{summary}</p>{balances}<table><tr>{head}</tr>{body}</table>"
+        f"<p>{html.escape(made)} {MEANING}</p></html>\n"
     )
 
 

@@ -43,8 +43,15 @@ class Moves:
     done: list[Move] = field(default_factory=list)
     waiting: list[Move] = field(default_factory=list)
     asked: str = ""
+    heard: str = ""
+    first: bool = True
     before: dict[str, float] = field(default_factory=dict)
     since_write: dict[str, int] = field(default_factory=dict)
+
+    def hear(self, request: dict[str, Any]) -> None:
+        """A person's request; it counts where the cycle that took it up is not read, being before the period."""
+        if request.get("action") == "mode":
+            self.heard = f"{request.get('user')}: {request.get('reason')}"
 
     def act(self, content: dict[str, Any]) -> None:
         """What became of the writes of the cycle before."""
@@ -63,6 +70,8 @@ class Moves:
             self.done.append(replace(move, took=now.get(move.name, math.nan), outcome=outcome))
         self.waiting = []
         foreign = self._foreign(row, now, thought) if kept else []
+        self.asked = self.asked or (self.heard if self.first else "")
+        self.first = False
         self._ask(sample)
         command, decision = thought.get("command") or {}, thought.get("decision") or {}
         writes = command.get("writes") or {}

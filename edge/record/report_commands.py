@@ -44,12 +44,13 @@ def genealogy(
     """
     from edge.record import genealogy as report
     from edge.record.genealogy_report import said, write
+    from edge.record.origin import origin
 
     try:
         lots = {} if lots_file is None else report.read_lots(lots_file)
         with reading(journal) as record, progress("tracking") as told:
-            found = report.genealogy(record, from_s, to_s, told)
-        write(found, lots, form, out)
+            found, made_from = report.genealogy(record, from_s, to_s, told), origin(record)
+        write(found, lots, form, out, made_from)
     except PatloopError as error:
         raise InputError(str(error)) from error
     except ModuleNotFoundError as error:

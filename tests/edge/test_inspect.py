@@ -325,3 +325,21 @@ def test_results_batches_and_tokens_are_told_in_words(tmp_path: Path) -> None:
     assert told["gap"][1:3] == ("no cycles for 60 s before this start", "no orderly stop")
     assert told["retired"][1:3] == ("rows of the record went to the archive a.journal", "older than 30 days")
     assert told["drill"] == ("the service", "drill", "", "ok True, seconds 4.2")
+
+
+def test_a_late_period_knows_who_had_asked_long_before(tmp_path: Path) -> None:
+    """The cycle that took the request up is an hour before the period: it is not read, and need not be."""
+    path = tmp_path / "journal.sqlite"
+    with Journal.open(path, "CDC-REF-1", now=lambda: T0) as journal:
+        recorder = JournalRecorder(journal)
+        journal.append("start", T0, encode(START))
+        journal.append("request", T0, encode({"action": "mode", "value": "closed", "user": "ann", "reason": "settled"}))
+        ask = Request(3, "mode", "closed", "ann", "settled")
+        for i, requests in ((0, (ask,)), (1000, ()), (1001, ()), (1002, ()), (2000, ())):
+            recorder.cycle(*cycle(i, 2.0, write=2.0, requests=requests))
+    found = facts_of(path, T0 + 5005, T0 + 5005)
+    assert [(m.time_s, m.asked_by, m.before, m.took) for m in found.moves] == [(T0 + 5005, "ann: settled", 2.0, 2.0)]
+    assert run(path, "--out", tmp_path / "late", "--from", T0 + 5005, "--to", T0 + 5005).exit_code == 0
+    header, spectrum = (tmp_path / "late" / "data" / "spectra.csv").read_text().splitlines()
+    assert header == "sample_id," + ",".join(map(repr, AXIS.tolist())), "the axis was recorded long before"
+    assert spectrum.startswith("6,")

@@ -139,6 +139,7 @@ def test_other_forms_hold_the_same_minutes(shift: tuple[Path, float], tmp_path: 
     assert said.startswith(("4 minutes", "5 minutes"))
     if form == "html":
         assert out.read_text().count("<tr") == int(said.split()[0]) + 1
+        assert "from the record of line CDC-REF-1 up to the anchor" in out.read_text()
     else:
         import pyarrow.parquet as pq
 

@@ -1,0 +1,24 @@
+"""journal -> where an export comes from: line, record and anchor, and who made it when; said on every one of them."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from importlib.metadata import version
+
+from edge.record.checkpoint import latest_anchor
+from edge.record.export import utc
+from edge.record.journal import Journal
+
+
+def origin(journal: Journal) -> dict[str, str]:
+    """The line and the anchor of the record as it stands. Raises RecorderError."""
+    first, anchor = journal.last("genesis"), latest_anchor(journal)
+    line = "" if first is None else str(first.content().get("line"))
+    return {"line": line, "anchor": "" if anchor is None else anchor.text()}
+
+
+def stated(told: dict[str, str]) -> str:
+    """The same in one sentence, with whoever makes the export on this machine, and when."""
+    made = f"Made by local:{getpass.getuser()} at {utc(time.time())} with patloop {version('patloop')}"
+    return f"{made} from the record of line {told['line']} up to the anchor {told['anchor']}."
