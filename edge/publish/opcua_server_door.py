@@ -253,7 +253,7 @@ class House(InternalServer):  # type: ignore[misc]  # the stack is untyped
         self.allow_remote_admin = False
         self.certificate_validator = trusted
         self.supported_tokens = (ua.UserNameIdentityToken,)
-        self.bind_condition_methods = True
+        self.bind_condition_methods = 1  # answered, with events of that severity round a refresh
         self.max_connections = sessions
         self.max_subscriptions = sessions * MOST_SUBSCRIPTIONS
         self.max_lifetime_count, self.max_keep_alive_count = LIFETIME_COUNT, KEEP_ALIVE_COUNT

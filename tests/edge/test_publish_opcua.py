@@ -313,6 +313,38 @@ def test_alarms_come_and_go_as_events_and_are_acknowledged_like_any_condition(tm
     asyncio.run(story())
 
 
+def test_who_comes_late_is_told_what_stands(tmp_path: Path) -> None:
+    """ConditionRefresh of Part 9, on one's own subscription only."""
+
+    async def story() -> None:
+        async with site(tmp_path) as here:
+            at_s = here.shift.time_s
+            here.shift.alarms = (Alarm("hidden_loss", "FeederApi delivers -3 %", 2, at_s, at_s),)
+            await here.cycle()
+            maria, erik = await here.client("maria"), await here.client("erik")
+            heard = _Heard()
+            subscription = await maria.create_subscription(100, heard)
+            kind = maria.get_node(ua.NodeId(ua.ObjectIds.AlarmConditionType))
+            await subscription.subscribe_alarms_and_conditions(evtypes=kind)
+            assert heard.events.empty()
+
+            async def refresh(client: Any) -> str:
+                number = ua.Variant(subscription.subscription_id, ua.VariantType.UInt32)
+                asked = ua.CallMethodRequest(
+                    ua.NodeId(ua.ObjectIds.ConditionType),
+                    ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh),
+                    [number],
+                )
+                return str((await client.uaclient.call([asked]))[0].StatusCode.name)
+
+            assert await refresh(erik) == "BadSubscriptionIdInvalid", "another's"
+            assert await refresh(maria) == "Good"
+            stands = await heard.next()
+            assert (stands.ConditionName, stands.Severity, stands.Retain) == ("hidden_loss", 500, True)
+
+    asyncio.run(story())
+
+
 def test_starting_and_looking_cost_little(tmp_path: Path) -> None:
     """Processor time, so that other work on the machine does not count."""
 

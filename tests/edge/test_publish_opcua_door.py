@@ -53,7 +53,7 @@ def test_only_trusted_certificates_known_people_and_encrypted_channels_come_in(t
             async def refused(**how: Any) -> str:
                 try:
                     client = await here.client(**how)
-                except Exception as error:
+                except (ua.UaError, ConnectionError, TimeoutError) as error:
                     return type(error).__name__
                 await client.disconnect()
                 return ""
@@ -218,6 +218,30 @@ def test_a_client_holds_no_more_than_its_share(tmp_path: Path) -> None:
             assert len(here.server.house.asyncio_transports) <= 4
             for _, writer in crowd:
                 writer.close()
+
+    asyncio.run(story())
+
+
+def test_bytes_that_are_no_opc_ua_end_their_own_connection_only(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with site(tmp_path) as here:
+            quinn = await here.client("quinn")
+            huge = struct.pack("<3scI", b"HEL", b"F", 2**31 - 1)
+            hello = struct.pack("<3scIIIIIIi", b"HEL", b"F", 32, 0, 65535, 65535, 0, 0, -1)
+            channel = struct.pack("<3scII", b"OPN", b"F", 60, 0) + bytes(range(48))
+            for rubbish in (b"GET / HTTP/1.1\r\n\r\n", bytes(1000), huge + bytes(5000), hello + channel, b"\xff" * 64):
+                reader, writer = await asyncio.open_connection("127.0.0.1", here.server.port)
+                writer.write(rubbish)
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    await writer.drain()
+                    await asyncio.wait_for(reader.read(1), 0.2)
+                writer.close()
+            for _ in range(100):
+                await asyncio.sleep(0.1)
+                if len(here.server.house.asyncio_transports) == 1:
+                    break
+            assert len(here.server.house.asyncio_transports) == 1, "ours"
+            assert (await values(quinn, "State/Mode"))["State/Mode"].StatusCode.is_good()
 
     asyncio.run(story())
 
