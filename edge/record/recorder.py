@@ -117,7 +117,7 @@ class JournalRecorder:
 
     def acted(self, sample: Sample, acted: Acted) -> None:
         """Record what became of the cycle's writes."""
-        body = {"cycle": sample.cycle, "result": acted.outcome, "codes": acted.codes}
+        body = {"cycle": sample.cycle, "result": acted.outcome, "codes": acted.codes, "step": acted.step}
         self._journal.append("act", sample.scan.time_s, encode(body))
 
     def requests(self) -> tuple[Request, ...]:
