@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from control.signals import Mode
 from edge.acquire.folder import MOVED_TO
 from edge.acquire.opcua import OpcUaLine
 from edge.acquire.protections import missing
+from edge.api.tokens import DAY_S, Tokens
 from edge.config import SensorTable
 from edge.errors import PatloopError
 from edge.identity import require_own_names
@@ -30,6 +32,8 @@ from soft_sensors.errors import SensorError
 from soft_sensors.registry.log import read_registry
 from soft_sensors.signals import Quality
 from soft_sensors.validate import axis_fault
+
+TOKEN_WARNING_S = 30 * DAY_S  # our choice, as for models: time enough to hand out another
 
 # that change where it stands
 STEPS = frozenset({
@@ -56,6 +60,9 @@ def findings(line_file: Path, state: Path | None, *, offline: bool) -> Iterator[
     yield _instrument(line)
     if line.config.analyser.folder is not None:
         yield drop_folder(line.config.analyser.folder)
+    if line.config.lab is not None and line.config.lab.folder is not None:
+        yield drop_folder(line.config.lab.folder, "[lab]")
+    yield from _tokens((state or line.config.line.state_dir) / "tokens.db")
     if line.control is not None:
         yield Checked(fine=True, what=f"controller {line.control.settings.controller.name}: golden vectors reproduced")
         yield _controller(line.control)
@@ -140,7 +147,20 @@ def _instrument(line: Line) -> Checked:
     return Checked(fine=True, what=told)
 
 
-def drop_folder(folder: Path) -> Checked:
+def _tokens(path: Path) -> Iterator[Checked]:
+    """The tokens of other systems that end soon; where nobody has made any there is nothing to say."""
+    if not path.exists():
+        return
+    now_s = time.time()
+    with closing(Tokens(path)) as tokens:
+        for token in tokens.all():
+            left_s = token.expires_s - now_s
+            if token.holds(now_s) and left_s < TOKEN_WARNING_S:
+                ends = f"ends {utc(token.expires_s)}, in {left_s / DAY_S:.0f} days"
+                yield Checked(fine=True, what=f"warning: token {token.name} ({token.role}) {ends}")
+
+
+def drop_folder(folder: Path, table: str = "[analyser]") -> Checked:
     """Whether files can be listed in the drop folder and moved out of it, tried with a file that no reader sees."""
     mend = "give the account of the service the right to read, write and rename there"
     try:
@@ -150,7 +170,7 @@ def drop_folder(folder: Path) -> Checked:
                 Path(probe, "moved").touch()
                 Path(probe, "moved").rename(place / f"{Path(probe).name}.moved").unlink()
     except FileNotFoundError:
-        return Checked(fine=False, what=f"drop folder {folder}: does not exist; make it, or mend [analyser] folder")
+        return Checked(fine=False, what=f"drop folder {folder}: does not exist; make it, or mend {table} folder")
     except OSError as error:
         return Checked(fine=False, what=f"drop folder {error.filename or folder}: {error.strerror}; {mend}")
     return Checked(fine=True, what=f"drop folder {folder}: files can be read and moved")

@@ -81,7 +81,7 @@ class Follower:
         self._ended = False  # the service said goodbye: what it said before is old at once
         self._came_s = 0.0
         self._points: deque[Point] = deque()
-        self._labs: dict[int, Lab] = {}
+        self._labs: dict[int | str, Lab] = {}
         self._asked: deque[Asked] = deque(maxlen=REQUESTS_SHOWN)
 
     def look(self) -> Live:
@@ -137,9 +137,10 @@ class Follower:
         self._points.append(_point(row.time_s, thought, scale))
         while self._points[0].time_s < row.time_s - HOUR_S:
             self._points.popleft()
-        for result in sample.get("lab") or ():
+        for result in (*(sample.get("lab") or ()), *(sample.get("lims") or ())):
             if result["counter"] > 0 and math.isfinite(result["assay_pct"]):
-                self._labs[result["counter"]] = Lab(result["sample_time_s"], scale * result["assay_pct"])
+                name = result.get("sample_id") or result["counter"]  # a corrected sample has one mark, not two
+                self._labs[name] = Lab(result["sample_time_s"], scale * result["assay_pct"])
         self._labs = {n: lab for n, lab in self._labs.items() if lab.time_s >= row.time_s - HOUR_S}
         answered = set(thought.get("answered") or ())
         self._asked = deque(

@@ -24,6 +24,7 @@ from edge.api.commands import api
 from edge.api.door import FAILURES, MOST_BODY_BYTES, MOST_KEYS, REQUESTS, Buckets, Pace
 from edge.api.token_commands import token as token_command
 from edge.api.tokens import ApiRole, TokenError, Tokens, token_id
+from edge.check import findings
 from edge.record.canonical import decode
 from edge.record.journal import Journal
 
@@ -277,3 +278,13 @@ def test_tokens_are_made_listed_and_taken_back(house: House) -> None:
     assert "revoked" in CliRunner().invoke(token_command, ["list", str(LINE_FILE), *state]).output
     nowhere = CliRunner().invoke(token_command, ["list", str(LINE_FILE), "--state", str(house.folder / "none")])
     assert (nowhere.exit_code, "there is no journal" in nowhere.output) == (2, True)
+
+
+def test_check_tells_of_tokens_that_end_soon(house: House) -> None:
+    house.token(ApiRole.READER, "soon", days=3.0)
+    house.token(ApiRole.LAB, "later", days=300.0)
+    told = [verdict.what for verdict in findings(LINE_FILE, house.folder, offline=True)]
+    warned = [text for text in told if text.startswith("warning: token")]
+    assert len(warned) == 1
+    assert "token soon (reader) ends" in warned[0]
+    assert warned[0].endswith("in 3 days")
