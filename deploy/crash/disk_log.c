@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -163,8 +164,17 @@ TRUNCATING(ftruncate64, off64_t)
 ALLOCATING(posix_fallocate, off_t)
 ALLOCATING(posix_fallocate64, off64_t)
 
+static int failing; /* how many flushes from now on report an error, as a dying disk does */
+
+void disk_log_fail(int count) { failing = count; }
+
 static int synced(int (*sync_it)(int), int fd) {
   if (!mine(fd)) return sync_it(fd);
+  if (failing > 0) {
+    failing--;
+    errno = EIO;
+    return -1;
+  }
   char whole = is_folder[fd];
   pthread_mutex_lock(&order);
   const char *name = whole ? sub[fd] : "";

@@ -65,7 +65,7 @@ def run_drill(
 def think_again(journal: Journal, scratch: Path, cycles: int) -> tuple[int, list[str]]:
     """Think the first `cycles` cycles after the newest start again: how many were, and what was not the same.
 
-    The first, for what a loop knows begins with its start; a start whose first cycles were retired is passed over.
+    The first, for what a loop knows begins with its start; one whose first cycles or spectra were retired is passed by.
     """
     start = _newest_whole_start(journal)
     if start is None:
@@ -94,7 +94,11 @@ def think_again(journal: Journal, scratch: Path, cycles: int) -> tuple[int, list
 def _newest_whole_start(journal: Journal) -> Row | None:
     for start in sorted(journal.rows(kind="start"), key=lambda row: -row.seq):
         first = next(journal.rows(after_seq=start.seq, kind="cycle", limit=1), None)
-        if first is not None and first.content()["sample"]["cycle"] == 0:
+        if first is None:
+            continue
+        sample = first.content()["sample"]
+        seen = sample["spectrum"] is None or not sample["spectrum"]["new"] or first.blob is not None
+        if sample["cycle"] == 0 and seen:
             return start
     return None
 
