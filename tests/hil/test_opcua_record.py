@@ -85,7 +85,8 @@ def test_check_says_in_plain_words_which_protections_are_missing(
         opcua = {"handshake": ["SP_Working"]}
         async with standing(tmp_path, reference_line, secrets, plc="plain", opcua=opcua) as stand:
             file = tmp_path / "line.toml"
-            lines = [f'url = "{stand.server.url}"' if t.startswith("url =") else t for t in file.read_text().splitlines()]
+            url, told = f'url = "{stand.server.url}"', file.read_text().splitlines()
+            lines = [url if text.startswith("url =") else text for text in told]
             file.write_text("\n".join(lines).replace("[analyser]", 'handshake = ["SP_Working"]\n\n[analyser]'))
             asked = [sys.executable, "-m", "deploy.cli", "check", str(file)]
             process = await asyncio.create_subprocess_exec(
