@@ -18,6 +18,7 @@ from typing import Any
 from edge.errors import ConfigError, RecorderError
 from edge.record.canonical import encode
 from edge.record.chain import (
+    BUSY_TIMEOUT_S,
     FIRST_PREV_HASH,
     FORMAT,
     PAGE_BYTES,
@@ -137,7 +138,7 @@ class Journal:
     def _prepare(self, line_name: str, now: Callable[[], float]) -> None:
         try:
             self._connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # heeded where the file is new only
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._log_ahead()
             self._connection.execute("PRAGMA synchronous=FULL")
             with self._transaction():
                 begun = self._begin(line_name, now)
@@ -150,6 +151,18 @@ class Journal:
         if owner != line_name:
             text = f"{self.path} is the journal of line {owner!r}, not of {line_name!r}"
             raise ConfigError(f"{text}: choose another state folder")
+
+    def _log_ahead(self) -> None:
+        """Switch to write-ahead; others that begin the same journal are waited for, which SQLite does not do here."""
+        until = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def _begin(self, line_name: str, now: Callable[[], float]) -> Row | None:
         """Make table and genesis record in one transaction; None when they are there already."""
