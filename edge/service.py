@@ -98,7 +98,8 @@ async def serve(
         notifier.watchdog()
         await _sleep(clock, cycle_s * (math.floor(clock.now_s() / cycle_s) + 1), stop)
     if actuator is not None and loop.handshake.session_id:
-        await hand_back(source, actuator, spoken("full" if line.config.opcua is None else line.config.opcua.handshake))
+        has = spoken("full" if line.config.opcua is None else line.config.opcua.handshake)
+        await hand_back(source, actuator, clock, has)
 
 
 async def _sleep(clock: Clock, due_s: float, stop: asyncio.Event) -> None:

@@ -6,17 +6,16 @@ after every planned stop.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 
 from edge.acquire.protections import OPTIONAL
-from edge.ports import Actuator, Source
+from edge.ports import Actuator, Clock, Source
 from edge.signals import Link
 
-LOOKS, PAUSE_S = 30, 0.1  # our choice: three seconds are several scans of any PLC; systemd waits longer than that
+LOOKS, PAUSE_S = 6, 0.5  # our choice, line time: three seconds are several scans of any PLC; systemd waits longer
 
 
-async def hand_back(source: Source, actuator: Actuator, spoken: Collection[str]) -> None:
+async def hand_back(source: Source, actuator: Actuator, clock: Clock, spoken: Collection[str]) -> None:
     """Drop the request, wait until the PLC no longer follows us, and only then let the heartbeat go to 0.
 
     spoken: which of the optional tags the PLC has. A lost link ends it: the PLC's watchdog does the rest.
@@ -28,7 +27,7 @@ async def hand_back(source: Source, actuator: Actuator, spoken: Collection[str])
         remote = scan.readings.get("Apc.RemoteActive")
         if scan.link is not Link.ONLINE or remote is None or remote.value == 0.0:
             break
-        await asyncio.sleep(PAUSE_S)
+        await clock.sleep_until(clock.now_s() + PAUSE_S)
     await actuator.write((("Apc.HeartbeatIn", 0.0),))
 
 
