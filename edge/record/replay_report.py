@@ -29,7 +29,9 @@ def verdict(report: ReplayReport, running: str) -> str:
     by = ", ".join(report.software) or "an unknown version"
     told = f"{report.n_cycles} cycles of {report.line_name}, recorded by {by}, computed again by {running}"
     if report.identical:
-        return f"identical: {report.n_cycles} cycles computed again, every one bit for bit ({told})"
+        text = f"identical: {told}, every one bit for bit"
+        lost = ", ".join(report.remarks.unknown)
+        return f"{text}\nnote: recorded settings that this version does not know: {lost}" if lost else text
     if report.remarks.controlled:
         return f"NOT IDENTICAL: {report.first_difference} ({told})"
     differing = sum(stage.differing for stage in report.stages)

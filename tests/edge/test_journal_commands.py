@@ -233,7 +233,7 @@ def test_watch_prints_records_as_they_come(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("difference", "code", "words"), [(None, 0, "identical: 4"), ("cycle 3", 1, "NOT IDENTICAL: cycle 3")]
+    ("difference", "code", "words"), [(None, 0, "identical: 4 cycles"), ("cycle 3", 1, "NOT IDENTICAL: cycle 3")]
 )
 def test_replay_tells_identical_or_the_first_difference(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, difference: str | None, code: int, words: str
