@@ -55,3 +55,22 @@ def judge(path: Path, acknowledged: Mapping[int, bytes], writers: int) -> Verdic
     if extra > writers:
         return Verdict(held, f"{extra} records that nobody acknowledged, by {writers} writers")
     return Verdict(held, retired=len(held) - live)
+
+
+def gaps(path: Path, least_s: float) -> tuple[int, str]:
+    """How many starts own up to lost time, and what is wrong: one does not, though the newest cycle lay further back
+    than least_s and nobody had stopped the service in good order."""
+    count, owned, cycle_s = 0, False, None
+    with Journal.open_reader(path) as journal:
+        for row in journal.rows():
+            if row.kind == "cycle":
+                cycle_s, owned = row.time_s, False
+            elif row.kind == "stop":
+                cycle_s = None
+            elif row.kind == "gap":
+                count, owned = count + 1, True
+            elif row.kind == "start":
+                if cycle_s is not None and row.time_s - cycle_s > least_s and not owned:
+                    return count, f"start {row.seq} does not tell of the time that was lost before it"
+                owned = False
+    return count, ""

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deploy.crash.cycles import Prepared, prepare
-from deploy.crash.judge import judge
+from deploy.crash.judge import gaps, judge
 from deploy.crash.writer import (
     ACKNOWLEDGED,
     FOLDING,
@@ -44,8 +44,9 @@ CONTROL_KILLS = 20
 
 @dataclass
 class Kills:
-    """What a campaign found. acknowledged: records reported before a kill; extra: written, but not yet reported;
-    retired: records that were moved to archives; before_start: kills so early that nothing new was reported."""
+    """What a campaign found. acknowledged: records reported before a kill; extra: written, but not yet reported; gaps:
+    restarts that recorded the time that was lost; retired: records moved to archives; before_start: kills so early that
+    nothing new was reported."""
 
     kills: int = 0
     service_kills: int = 0
@@ -53,6 +54,7 @@ class Kills:
     retired: int = 0
     acknowledged: int = 0
     extra: int = 0
+    gaps: int = 0
     before_start: int = 0
     journals: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -74,10 +76,10 @@ def _run(
 ) -> Kills:  # fmt: skip
     found, dice = Kills(), random.Random(seed)
     known: dict[int, bytes] = {}
-    retired = 0
+    retired, before = 0, 0  # of this journal, until now
     for number in range(count):
         if number % KILLS_A_JOURNAL == 0:
-            known, found.journals, retired = {}, found.journals + 1, 0
+            known, found.journals, retired, before = {}, found.journals + 1, 0, 0
         path = folder / str(found.journals) / "journal.sqlite"
         now_s = prepared.cycles[-1][0].scan.time_s + 60.0 * (number % KILLS_A_JOURNAL)
         pragmas = (FOLDING,) if found.journals % FOLD_EVERY == 0 else ()
@@ -91,8 +93,10 @@ def _run(
         found.acknowledged += len(told.keys() - known.keys())
         found.extra += len(verdict.held.keys() - known.keys() - told.keys())
         found.retired, retired = found.retired + verdict.retired - retired, verdict.retired
-        if verdict.wrong:
-            found.wrong.append(f"kill {number + 1} (seed {seed}): {verdict.wrong}")
+        told_gaps, silent = gaps(path, 2.0 * prepared.line.config.line.cycle_s) if verdict.held else (0, "")
+        found.gaps, before = found.gaps + told_gaps - before, told_gaps
+        if verdict.wrong or silent:
+            found.wrong.append(f"kill {number + 1} (seed {seed}): {verdict.wrong or silent}")
         known = dict(verdict.held)
         done()
     return found
@@ -151,7 +155,7 @@ def main() -> None:
     click.echo(
         f"{found.kills} kills ({found.service_kills} of the service), {found.acknowledged} acknowledged records "
         f"({found.retired} of them retired to archives), "
-        f"{found.extra} more were written but not yet acknowledged: {len(found.wrong)} wrong "
+        f"{found.extra} more were written but not yet acknowledged, {found.gaps} gaps told: {len(found.wrong)} wrong "
         f"(control: {len(control.wrong)} of {control.kills} hasty writers found)"
     )
     sys.exit(1 if found.wrong else 0)

@@ -25,5 +25,7 @@ def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
     assert found["kills"] == KILLS
     assert found["service_kills"] == KILLS // 10
     assert found["acknowledged"] > KILLS, "the writers were killed at work"
+    assert found["gaps"] > 10, "restarts own up to the time that was lost"
+    assert found["retired"] > 0, "some were killed while they retired old records"
     assert found["extra"] > 0, "some were killed between commit and acknowledgement"
     assert found["control_found"] > 0, "a writer that reports too early is found"
