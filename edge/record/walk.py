@@ -97,12 +97,11 @@ class Walk:
         """An archive begins in the middle: where, it says itself, and the journal it was cut from vouches for it."""
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'cut'").fetchone() is None:
             return
-        found = connection.execute("SELECT line, from_seq, before_hash, to_seq, last_hash FROM cut").fetchall()
-        if len(found) != 1:
+        cut = connection.execute("SELECT from_seq, before_hash, to_seq, last_hash FROM cut").fetchone()
+        if cut is None or [type(value) for value in cut] != [int, bytes, int, bytes]:
             raise Broken(None, "the archive does not say where it was cut")
-        line, first, self.hash, last, last_hash = found[0]
-        self.at, self._end = first - 1, Head(last, last_hash)
-        self.limits.append(f"an archive of line {line}, records {first} to {last}: the journal holds its SHA-256")
+        self.at, self.hash, self._end = cut[0] - 1, cut[1], Head(cut[2], cut[3])
+        self.limits.append(f"an archive, records {cut[0]} to {cut[2]}: the journal holds its SHA-256")
 
     def _read_retired(self, connection: sqlite3.Connection, form: int) -> None:
         """What later records say was retired: believed here, confirmed when the walk meets them."""
@@ -111,11 +110,11 @@ class Walk:
                 record = Stored(*values)
                 told = _told(connection, record, form)
                 if told["what"] == "blobs":
-                    self._dropped.append(Dropped(told["from"], told["to"], tuple(told["kinds"]), record.seq))
+                    self._dropped.append(Dropped(int(told["from"]), int(told["to"]), tuple(told["kinds"]), record.seq))
                 for gap in told.get("ranges", ()):
                     before, last = bytes.fromhex(gap["before_hash"]), bytes.fromhex(gap["last_hash"])
-                    self._gaps[gap["from"]] = Gap(gap["to"], before, last, record.seq)
-            except (ValueError, KeyError, TypeError, Broken):
+                    self._gaps[int(gap["from"])] = Gap(int(gap["to"]), before, last, record.seq)
+            except (ValueError, KeyError, TypeError, OverflowError, Broken):
                 continue  # it accounts for nothing, then: what is missing is found missing
 
     def _read(self, connection: sqlite3.Connection, form: int) -> Iterator[Stored]:
@@ -203,7 +202,7 @@ class Walk:
         try:
             key, signature = bytes.fromhex(told["key"]), bytes.fromhex(told["signature"])
             signed, time_s = Head(told["seq"], bytes.fromhex(told["hash"])), float(told["time_s"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise Broken(record.seq, f"checkpoint {record.seq} is none: {error}") from error
         self._keys = self._keys or [key]
         if key not in self._keys:
@@ -245,7 +244,7 @@ def _told(connection: sqlite3.Connection, record: Stored, form: int) -> dict[str
     try:
         body = unpack(record.seq, record.coding, record.body, lambda seq: _packed(connection, seq, form))
         return dict(json.loads(body))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise Broken(record.seq, f"record {record.seq} cannot be read: {error}") from error
 
 
