@@ -39,14 +39,6 @@ class Blocks:
         even: FloatArray = (np.add.reduceat(U, self.starts, axis=1) / self.length)[:, self.of_step]
         return even
 
-    def add_direct(self, rows: FloatArray, direct: FloatArray, steps: np.ndarray) -> None:
-        """Add what an input does at its own step, without passing through the state, to the columns of its block."""
-        if not direct.any():
-            return
-        n_u = direct.shape[2]
-        columns = self.of_step[steps][:, None] * n_u + np.arange(n_u)
-        rows[np.arange(len(steps))[:, None, None], np.arange(rows.shape[1])[:, None], columns[:, None, :]] += direct
-
     @cached_property
     def of_step(self) -> np.ndarray:
         """The block of each step [N]."""
@@ -76,6 +68,16 @@ class Blocks:
     def scale_squared(self) -> FloatArray:
         """Of the Hessian."""
         return np.outer(self.scale, self.scale)
+
+    @cached_property
+    def diagonal(self) -> tuple[np.ndarray, ...]:
+        """Where the Hessian's diagonal is."""
+        return np.diag_indices(len(self.scale))
+
+    @cached_property
+    def limit_weight(self) -> FloatArray:
+        """Cost of each unit beyond a soft limit."""
+        return np.array(self.card.limit_weight, float)
 
     @cached_property
     def move_weight(self) -> FloatArray:

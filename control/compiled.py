@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-
+from control.arithmetic import INTERPRETED, Arithmetic
 from control.kernel import Kernel
 from soft_sensors.signals import FloatArray
 
@@ -42,11 +41,13 @@ class Compiled:
     Kernels, for a horizon of N steps: predict(x, u, p) -> x_next, A; measure(x, u, p) -> y, C;
     rollout(x0, U, P) -> x_1..x_N; linearise(X, U, P) -> F, A, B; stage(X, U, P) -> R, dR/dx, dR/du, E, dE/dx, dE/du;
     cost(X, U, P) -> R, E; terminal(x, p) -> R_N, dR_N/dx. X, U, P have a column a step, matrices stand side by side;
-    R are residuals times the root of their weights, E the expressions under soft limits.
+    R are residuals times the root of their weights, E the expressions under soft limits. arithmetic: what the sums
+    over all that are taken with.
     """
 
     card: Card
     kernels: dict[str, Kernel]
+    arithmetic: Arithmetic = field(default=INTERPRETED, kw_only=True)
 
     def call(self, name: str, *arguments: FloatArray) -> tuple[FloatArray, ...]:
         """Evaluate a kernel on arrays; results are arrays, one an output, always two-dimensional."""
@@ -54,8 +55,8 @@ class Compiled:
 
     def columns(self, name: str, *arguments: FloatArray) -> tuple[FloatArray, ...]:
         """As `call`, with the matrices that stand side by side as a stack [N, rows, columns of one]."""
-        n, found = self.card.horizon_steps, []
-        for result in self.call(name, *arguments):
-            rows, wide = result.shape
-            found.append(np.ascontiguousarray(result.reshape(rows, n, wide // n).transpose(1, 0, 2)))
-        return tuple(found)
+        return tuple(found.transpose(0, 2, 1) for found in self.by_column(name, *arguments))
+
+    def by_column(self, name: str, *arguments: FloatArray) -> tuple[FloatArray, ...]:
+        """As `columns`, each matrix by column: [N, columns of one, rows], as `control.arithmetic` takes them."""
+        return self.kernels[name].by_column(arguments, self.card.horizon_steps)

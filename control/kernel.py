@@ -28,7 +28,17 @@ class Kernel:
 
     def evaluate(self, arguments: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
         """Results as fresh arrays [rows, columns]; arguments in any shape with the right number of entries."""
+        self._run(arguments)
+        return tuple(r.reshape(s, order="F").copy() for r, s in zip(self._results, self._shapes, strict=True))
+
+    def by_column(self, arguments: tuple[FloatArray, ...], wide: int) -> tuple[FloatArray, ...]:
+        """As `evaluate`, results as fresh stacks [wide, columns, rows] of what stands side by side, by column."""
+        self._run(arguments)
+        return tuple(
+            r.reshape(wide, s[1] // wide, s[0]).copy() for r, s in zip(self._results, self._shapes, strict=True)
+        )
+
+    def _run(self, arguments: tuple[FloatArray, ...]) -> None:
         for held, given in zip(self._arguments, arguments, strict=True):
             held[:] = given.ravel(order="F")
         self._evaluate()
-        return tuple(r.reshape(s, order="F").copy() for r, s in zip(self._results, self._shapes, strict=True))

@@ -1,9 +1,9 @@
 """compiled problem -> the same one in machine code, where a C compiler is at hand: several times faster, same bits.
 
-The C is CasADi's own, of the very functions of the bundle, compiled without any licence to reorder arithmetic. The
-library is kept in a cache under the hash of source, flags, compiler and machine, and used only if it reproduces what
-the interpreter computes to the last bit; otherwise, or without a compiler, the interpreter stays. So a decision does
-not depend on whether it was compiled.
+The C is CasADi's own, of the very functions of the bundle, and `arithmetic.c`, compiled without any licence to reorder
+arithmetic. The libraries are kept in a cache under the hash of source, flags, compiler and machine, and used only if
+they reproduce what the interpreter computes to the last bit; otherwise, or without a compiler, the interpreter stays.
+So a decision does not depend on whether it was compiled.
 """
 
 from __future__ import annotations
@@ -23,15 +23,22 @@ from typing import TypeVar
 import casadi as ca
 import numpy as np
 
+from control.arithmetic import INTERPRETED, Arithmetic, WindowSums, padded
+from control.arithmetic_native import CompiledSums
 from control.compiled import Compiled
 from control.kernel import Kernel
+from soft_sensors.signals import FloatArray
 
 log = logging.getLogger("patloop.native")
 
-FLAGS = ("-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math")
+SAME_BITS = ("-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math")
+MODEL_FLAGS = ("-O2", *SAME_BITS)
+ARITHMETIC_FLAGS = ("-O3", "-fno-math-errno", *SAME_BITS)
+ARITHMETIC = Path(__file__).with_name("arithmetic.c")
 WORTH_IT = ("predict", "measure", "rollout", "linearise", "stage", "cost")
 COMPILE_TIMEOUT_S = 120.0
 POINTS = 3
+TRIED = (2, 5, 3, 2)  # steps, states, measurements, inputs of what the sums are tried on
 
 Problem = TypeVar("Problem", bound=Compiled)
 
@@ -46,9 +53,13 @@ def native(compiled: Problem, cache: Path) -> Problem:
         log.info("no C compiler: the controller's model is interpreted")
         return compiled
     try:
-        library = _library(compiled, cache, compiler)
+        library = _built(_source(compiled), MODEL_FLAGS, cache, compiler)
+        sums = CompiledSums(_built(ARITHMETIC.read_bytes(), ARITHMETIC_FLAGS, cache, compiler))
     except (OSError, subprocess.SubprocessError, RuntimeError) as error:
         log.warning("the controller's model is interpreted: %s", error)
+        return compiled
+    if not _same_sums(INTERPRETED, sums):
+        log.warning("the controller's model is interpreted: compiled sums differ in the last bits")
         return compiled
     found = dict(compiled.kernels)
     for name in WORTH_IT:
@@ -57,7 +68,7 @@ def native(compiled: Problem, cache: Path) -> Problem:
             log.warning("the controller's model is interpreted: compiled '%s' differs in the last bits", name)
             return compiled
         found[name] = kernel
-    return replace(compiled, kernels=found)
+    return replace(compiled, kernels=found, arithmetic=sums)
 
 
 def cache_folder() -> Path:
@@ -66,23 +77,29 @@ def cache_folder() -> Path:
     return (Path(given) if given else Path.home() / ".cache") / "patloop"
 
 
-def _library(compiled: Compiled, cache: Path, compiler: str) -> Path:
-    """The shared library of a problem, from the cache or made now."""
+def _source(compiled: Compiled) -> bytes:
+    """CasADi's C of a problem's functions."""
     with tempfile.TemporaryDirectory() as folder:
         generator = ca.CodeGenerator("model.c")
         for name in WORTH_IT:
             generator.add(compiled.kernels[name].function)
         generator.generate(f"{folder}{os.sep}")
-        source = (Path(folder) / "model.c").read_bytes()
-        version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=10).stdout
-        key = hashlib.sha256(b"\0".join([source, *(f.encode() for f in FLAGS), version, platform.machine().encode()]))
-        library = cache / f"{key.hexdigest()}.so"
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _private(cache)
-        if library.exists():
-            return library
-        made = Path(folder) / "model.so"
-        command = [compiler, *FLAGS, "-o", str(made), str(Path(folder) / "model.c"), "-lm"]
+        return (Path(folder) / "model.c").read_bytes()
+
+
+def _built(source: bytes, flags: tuple[str, ...], cache: Path, compiler: str) -> Path:
+    """The shared library of a source, from the cache or made now."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=10).stdout
+    key = hashlib.sha256(b"\0".join([source, *(f.encode() for f in flags), version, platform.machine().encode()]))
+    library = cache / f"{key.hexdigest()}.so"
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _private(cache)
+    if library.exists():
+        return library
+    with tempfile.TemporaryDirectory() as folder:
+        written, made = Path(folder) / "source.c", Path(folder) / "source.so"
+        written.write_bytes(source)
+        command = [compiler, *flags, "-o", str(made), str(written), "-lm"]
         done = subprocess.run(command, capture_output=True, timeout=COMPILE_TIMEOUT_S, check=False)
         if done.returncode:
             raise RuntimeError(f"the C compiler failed: {done.stderr.decode(errors='replace')[:200]}")
@@ -107,3 +124,19 @@ def _same_bits(one: Kernel, other: Kernel) -> bool:
         if not all(a.tobytes() == b.tobytes() for a, b in pairs):
             return False
     return True
+
+
+def _same_sums(one: Arithmetic, other: Arithmetic) -> bool:
+    return all(a.tobytes() == b.tobytes() for a, b in zip(_sums(one), _sums(other), strict=True))
+
+
+def _sums(tried: Arithmetic) -> tuple[FloatArray, ...]:
+    random, (steps, n, n_y, n_u) = np.random.default_rng(20260101), TRIED
+    A, B, c = (random.normal(size=(steps, *shape)) for shape in ((n, n), (n_u, n), (n,)))
+    carried, followed = np.zeros((steps + 1, n, padded(steps * n_u))), np.ones((steps + 1, n))
+    tried.carry(A, B, np.arange(steps), carried[:-1], carried[1:])
+    tried.follow(A, c, followed[:-1], followed[1:])
+    C, (misfits, weights) = random.normal(size=(steps + 1, n, n_y)), random.uniform(0.5, 2.0, (2, steps + 1, n_y))
+    inverse_q, stiff, aim = random.uniform(0.5, 2.0, (3, steps + 1, n))
+    sums = WindowSums(A, C, c, misfits, weights, inverse_q, np.eye(n), c[0], stiff, aim)
+    return carried, followed, *tried.window(sums)

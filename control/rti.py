@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
+from control.arithmetic import padded
 from control.blocks import Blocks, Bounds
 from control.compiled import Compiled
 from control.constraints import Multiplier, hard, named, program, running_into, violations
@@ -38,18 +39,36 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Slopes:
+    """The model along a plan, a row a step, matrices by column.
+
+    States A, B and gaps; residuals R, Rx, at the last state F, Fx (not by column); limits at the blocks' ends E, Ex.
+    """
+
+    A: FloatArray
+    B: FloatArray
+    gaps: FloatArray
+    R: FloatArray
+    Rx: FloatArray
+    F: FloatArray
+    Fx: FloatArray
+    E: FloatArray
+    Ex: FloatArray
+
+
+@dataclass(frozen=True)
 class Prepared:
     """The condensed problem about a plan: all but the measured state and the bounds.
 
-    T [N + 1, n_x, columns] and rows of residuals J [rows, columns], limits E by checkpoint; columns: moves by block,
-    then the start state's deviation, then one for what is constant.
+    J [rows, moves]: residuals; H: the Hessian of scaled moves; limits [blocks, limits, moves]: scaled, at the blocks'
+    ends. What the measured state adds is followed along the slopes when it is known.
     """
 
     plan: Plan
-    T: FloatArray
+    slopes: Slopes
     J: FloatArray
     H: FloatArray
-    E: FloatArray
+    limits: FloatArray
 
 
 @dataclass(frozen=True)
@@ -86,75 +105,74 @@ class Rti:
 
     def rolled(self, x0: FloatArray, U: FloatArray, P: FloatArray) -> FloatArray:
         """States [n_x, N + 1] of inputs U from x0 by the model itself. P: parameters [n_p, N + 1]."""
-        return np.hstack([np.asarray(x0, float)[:, None], self.compiled.call("rollout", x0, U, P[:, :-1])[0]])
+        steps, n = U.shape[1], len(x0)
+        X = np.empty((steps + 1, n))
+        X[0] = x0
+        X[1:] = self.compiled.by_column("rollout", x0, U, P[:, :-1])[0][:, 0]
+        return X.T
 
     def cost(self, plan: Plan, before: FloatArray, P: FloatArray, bounds: Bounds | None = None) -> float:
         """The cost of a plan by the model itself, soft limits where the QP looks at them too: at the ends of blocks."""
-        card, room = self.compiled.card, bounds or self.bounds()
-        R, E = self.compiled.call("cost", plan.X[:, :-1], plan.U, P[:, :-1])
+        room, blocks = bounds or self.bounds(), self._blocks
+        R, E = self.compiled.by_column("cost", plan.X[:, :-1], plan.U, P[:, :-1])
         final, _ = self.compiled.call("terminal", plan.X[:, -1], P[:, -1])
-        moves = np.diff(np.hstack([before[:, None], plan.U]), axis=1)
-        at = E[:, self._blocks.ends]
-        over = np.maximum(0.0, at - room.limit_high[:, None]) + np.maximum(0.0, room.limit_low[:, None] - at)
-        limits = np.array(card.limit_weight) @ over @ self._blocks.length
-        travel = np.array(card.move_weight) @ np.sum(moves**2, axis=1)
-        return float(np.sum(R**2) + np.sum(final**2) + travel + limits)
+        jumps = plan.U.copy()
+        jumps[:, 1:] -= plan.U[:, :-1]
+        jumps[:, 0] -= before
+        at = E[blocks.ends, 0]
+        over = np.maximum(0.0, at - room.limit_high) + np.maximum(0.0, room.limit_low - at)
+        limits = blocks.length @ over @ blocks.limit_weight
+        travel = blocks.move_weight[: len(before)] @ np.einsum("ik,ik->i", jumps, jumps)
+        return float(np.vdot(R, R) + np.vdot(final, final) + travel + limits)
 
     def shifted(self, plan: Plan, P: FloatArray) -> Plan:
         """The plan one step later: what was planned for then, the last move held."""
-        U = np.hstack([plan.U[:, 1:], plan.U[:, -1:]])
-        last, _ = self.compiled.call("predict", plan.X[:, -1], plan.U[:, -1], P[:, -1])
-        return Plan(U, np.hstack([plan.X[:, 1:], last]))
+        U, X = np.empty_like(plan.U), np.empty(plan.X.shape[::-1])
+        U[:, :-1], U[:, -1] = plan.U[:, 1:], plan.U[:, -1]
+        X[:-1] = plan.X[:, 1:].T
+        X[-1] = self.compiled.call("predict", plan.X[:, -1], plan.U[:, -1], P[:, -1])[0][:, 0]
+        return Plan(U, X.T)
 
     def prepare(self, plan: Plan, P: FloatArray) -> Prepared:
         """Linearise along the plan (its inputs evened out on the blocks) and condense."""
-        compiled, n_u = self.compiled, plan.U.shape[0]
-        n_x, steps = plan.X.shape[0], compiled.card.horizon_steps
-        blocks = self._blocks
+        blocks, sums, ends = self._blocks, self.compiled.arithmetic, self._blocks.ends
         U = blocks.evened(plan.U)
-        F, A, B = compiled.columns("linearise", plan.X[:, :-1], U, P[:, :-1])
-        gaps = F[:, :, 0] - plan.X[:, 1:].T
-        m = n_u * len(compiled.card.blocks)
-        T = np.zeros((steps + 1, n_x, m + n_x + 1))
-        T[0, :, m : m + n_x] = np.eye(n_x)
-        T[1:, :, -1] = gaps
-        blocks.add_direct(T[1:], B, np.arange(steps))
-        carried = np.empty_like(T[0])
-        for k in range(steps):
-            np.dot(A[k], T[k], out=carried)
-            T[k + 1] += carried
-        R, Rx, Ru, E, Ex, Eu = compiled.columns("stage", plan.X[:, :-1], U, P[:, :-1])
-        final, final_x = compiled.call("terminal", plan.X[:, -1], P[:, -1])
-        rows = np.matmul(Rx, T[:-1])
-        blocks.add_direct(rows, Ru, np.arange(steps))
-        rows[:, :, -1] += R[:, :, 0]
-        last_rows = final_x @ T[-1]
-        last_rows[:, -1] += final[:, 0]
-        ends = blocks.ends
-        limits = np.matmul(Ex[ends], T[ends])
-        blocks.add_direct(limits, Eu[ends], ends)
-        limits[:, :, -1] += E[ends, :, 0]
-        J = np.vstack([rows.reshape(-1, rows.shape[2]), last_rows])
-        # One symmetric product gives the Hessian and both parts of the gradient.
-        H = np.dot(J.T, J)[:m]
-        H *= 2.0
-        H[:, :m] += 2.0 * blocks.travel
-        return Prepared(Plan(U, plan.X), T, J, H, limits)
+        F, A, B = self.compiled.by_column("linearise", plan.X[:, :-1], U, P[:, :-1])
+        R, Rx, Ru, E, Ex, Eu = self.compiled.by_column("stage", plan.X[:, :-1], U, P[:, :-1])
+        final, final_x = self.compiled.call("terminal", plan.X[:, -1], P[:, -1])
+        (steps, n, _), n_r, m = A.shape, R.shape[2], len(blocks.scale)
+        T = np.zeros((steps + 1, n, padded(m)))
+        sums.carry(A, B, blocks.of_step, T[:-1], T[1:])
+        J = np.zeros((steps * n_r + len(final), T.shape[2]))
+        sums.carry(Rx, Ru, blocks.of_step, T[:-1], J[: steps * n_r].reshape(steps, n_r, -1))
+        np.matmul(final_x, T[-1], out=J[steps * n_r :])
+        limits = np.zeros((len(ends), E.shape[2], T.shape[2]))
+        Ex = Ex[ends]
+        sums.carry(Ex, Eu[ends], np.arange(len(ends)), T[ends], limits)
+        J = J[:, :m]
+        H = np.dot(J.T, J)
+        H += blocks.travel
+        H *= 2.0 * blocks.scale_squared
+        H[blocks.diagonal] += PROXIMAL * max(np.trace(H) / m, 1e-300)
+        gaps = F[:, 0] - plan.X[:, 1:].T
+        slopes = Slopes(A, B, gaps, R[:, 0], Rx, final[:, 0], final_x, E[ends, 0], Ex)
+        return Prepared(Plan(U, plan.X), slopes, J, H, limits[:, :, :m] * blocks.scale)
 
     def feedback(self, prepared: Prepared, x0: FloatArray, before: FloatArray, bounds: Bounds) -> Move:
         """The step to the measured state: the best plan about the prepared one, with multipliers and their check."""
-        plan, blocks, n_u = prepared.plan, self._blocks, len(before)
+        plan, blocks, H, limits = prepared.plan, self._blocks, prepared.H, prepared.limits
         m = len(blocks.scale)
-        rest = np.concatenate([x0 - plan.X[:, 0], [1.0]])
         starts = plan.U[:, blocks.starts].T
-        jumps = np.diff(np.vstack([before, starts]), axis=0).ravel()
-        H = prepared.H[:, :m] * blocks.scale_squared
-        H[np.diag_indices(m)] += PROXIMAL * max(np.trace(H) / m, 1e-300)
-        f = blocks.scale * (prepared.H[:, m:] @ rest + 2.0 * blocks.difference.T @ (blocks.move_weight * jumps))
+        jumps = starts.copy()
+        jumps[0] -= before
+        jumps[1:] -= starts[:-1]
+        jumps = jumps.ravel()
+        away = x0 - plan.X[:, 0]
+        residual, at = self._unmoved(prepared, away)
+        weighed = blocks.move_weight * jumps
+        f = 2.0 * blocks.scale * (prepared.J.T @ residual + blocks.difference.T @ weighed)
+        constant = float(residual @ residual + weighed @ jumps)
         kept = hard(blocks, bounds, starts, before, jumps)
-        residual = prepared.J[:, m:] @ rest
-        constant = float(residual @ residual + blocks.move_weight @ jumps**2)
-        limits, at = prepared.E[:, :, :m] * blocks.scale, prepared.E[:, :, m:] @ rest
         soft, iterations, used = sorted(running_into(at, bounds)), 0, kept.boxed()
         for turn in range(ROUNDS):
             used = kept if turn == ROUNDS - 1 else used  # whatever was left out: the last word knows every rate
@@ -164,20 +182,42 @@ class Rti:
             if solution.status != "ok":
                 return Move(plan, np.inf, (), {}, Optimality.none(), iterations, solution.status)
             z = solution.z[:m]
-            more = running_into(at + limits @ z, bounds) - set(soft)
+            reached = at + limits @ z
+            more = running_into(reached, bounds) - set(soft)
             broken = used is not kept and kept.broken(z)
             if not (more or broken) or turn == ROUNDS - 1:
                 break
             soft, used = sorted({*soft, *more}), kept if broken else used
-        moves = z * blocks.scale
-        U = plan.U + moves.reshape(-1, n_u)[blocks.of_step].T
-        U = np.clip(U, bounds.low[:, None], bounds.high[:, None])
-        X = plan.X + (prepared.T @ np.concatenate([moves, rest])).T
+        moved = (z * blocks.scale).reshape(len(starts), -1)[blocks.of_step]
+        U = np.clip(plan.U + moved.T, bounds.low[:, None], bounds.high[:, None])
         return Move(
-            Plan(U, X), solution.cost + constant, named(blocks, posed, solution, used, soft),
-            violations(blocks, at + limits @ z, bounds), optimality(posed, solution.z, solution.multipliers),
-            iterations,
+            Plan(U, self._moved(prepared, away, moved)), solution.cost + constant,
+            named(blocks, posed, solution, used, soft), violations(blocks, reached, bounds),
+            optimality(posed, solution.z, solution.multipliers), iterations,
         )  # fmt: skip
+
+    def _unmoved(self, prepared: Prepared, away: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Residuals [rows] and limits [blocks, limits] where the start is that far off the plan and nothing moves."""
+        slopes, sums = prepared.slopes, self.compiled.arithmetic
+        off = np.empty((len(slopes.A) + 1, len(away)))
+        off[0] = away
+        sums.follow(slopes.A, slopes.gaps, off[:-1], off[1:])
+        rows = slopes.R.size
+        residual, at = np.empty(len(prepared.J)), np.empty_like(slopes.E)
+        sums.follow(slopes.Rx, slopes.R, off[:-1], residual[:rows].reshape(slopes.R.shape))
+        residual[rows:] = slopes.F + slopes.Fx @ off[-1]
+        sums.follow(slopes.Ex, slopes.E, off[self._blocks.ends], at)
+        return residual, at
+
+    def _moved(self, prepared: Prepared, away: FloatArray, moved: FloatArray) -> FloatArray:
+        """States [n_x, N + 1] by the slopes, where the start is that far off the plan and inputs move so [N, n_u]."""
+        slopes, sums = prepared.slopes, self.compiled.arithmetic
+        pushed, off = np.empty_like(slopes.gaps), np.empty((len(slopes.A) + 1, len(away)))
+        off[0] = away
+        sums.follow(slopes.B, slopes.gaps, moved, pushed)
+        sums.follow(slopes.A, pushed, off[:-1], off[1:])
+        off += prepared.plan.X.T
+        return off.T
 
     def step(self, plan: Plan, x0: FloatArray, before: FloatArray, P: FloatArray, bounds: Bounds | None = None) -> Move:
         """Prepare, feed back and settle in one go."""
