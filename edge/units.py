@@ -204,7 +204,7 @@ class _Reader:
 
     def whole(self) -> tuple[float, Dimension]:
         found = self._term()
-        if self._at != len(self._tokens):
+        if self._at != len(self._tokens) or not 0.0 < found[0] < math.inf:
             raise self._wrong()
         return found
 
@@ -216,6 +216,8 @@ class _Reader:
             sign = -1
         while True:
             more, by = self._component()
+            if not 0.0 < more < math.inf:
+                raise self._wrong()
             factor *= more**sign
             dimension = Dimension(*(a + sign * b for a, b in zip(dimension, by, strict=True)))
             if self._next() not in (".", "/"):

@@ -49,8 +49,11 @@ def test_what_is_not_the_same_quantity_is_refused(given_unit: str, wanted: str) 
 
 @pytest.mark.parametrize(
     "text",
-    ["kgh", "m/", "/", "(g", "g)", "g//h", "xyz", "k%", "kmin", "g0", "g99", "m-", "10*-2", "kg\0", "g" * 65, "{"],
-)
+    [
+        "kgh", "m/", "/", "(g", "g)", "g//h", "xyz", "k%", "kmin", "g0", "g99", "m-", "10*-2", "kg\0", "g" * 65, "{",
+        "Gg9." * 15 + "g9", "1/(pg9.pg9.pg9.pg9)",
+    ],
+)  # fmt: skip
 def test_what_is_no_unit_is_refused(text: str) -> None:
     with pytest.raises(UnitError, match="is no unit"):
         parse_unit(text)

@@ -20,7 +20,7 @@ from edge.signals import Scan
 from hil_sim.bench import compose_for, run_one
 from hil_sim.scenario import load_scenario
 
-LINE_FILE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
+LINE_FILE = Path(__file__).parents[3] / "deploy" / "lines" / "cdc_ref_1.toml"
 WRONG_AT, RIGHT_AT, MADE_AT = 100, 125, 60  # cycles
 RigLine = hil_sim.bench.RigLine
 
