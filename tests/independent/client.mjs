@@ -5,14 +5,14 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import {
-  AttributeIds, BrowseDirection, ClientSecureChannelLayer, DataType, DataValue, MessageSecurityMode, NodeClass,
-  OPCUAClient, OPCUACertificateManager, SecurityPolicy, UserTokenType, Variant, VariantArrayType,
+  AttributeIds, ClientSecureChannelLayer, DataType, DataValue, MessageSecurityMode, NodeClass, OPCUAClient,
+  OPCUACertificateManager, SecurityPolicy, UserTokenType, Variant,
   ActivateSessionRequest, AnonymousIdentityToken, CallRequest, CreateSessionRequest, FindServersRequest,
   GetEndpointsRequest, ReadRequest, RegisterServerRequest, UserNameIdentityToken, WriteRequest, coerceNodeId,
 } from "node-opcua";
 import { readCertificate } from "node-opcua-crypto";
+import { hasNaN, inBatches, walk, wrongs } from "./walk.mjs";
 
-const BATCH = 50;
 const told = JSON.parse(fs.readFileSync(0, "utf8"));
 const pki = new OPCUACertificateManager({ rootFolder: told.scratch, automaticallyAcceptUnknownCertificate: true });
 await pki.initialize();
@@ -181,60 +181,6 @@ async function takeover() {
     await session.close().catch(() => {});
     await bounded(one.disconnect(), 3000).catch(() => {});
   }
-  return found;
-}
-
-async function walk(session) {
-  const seen = new Map();
-  let front = ["i=84"];
-  while (front.length > 0) {
-    const next = [];
-    for (let i = 0; i < front.length; i += BATCH) {
-      const asked = front.slice(i, i + BATCH).map((nodeId) => ({
-        nodeId, browseDirection: BrowseDirection.Forward, referenceTypeId: "i=33", includeSubtypes: true,
-        nodeClassMask: 0, resultMask: 63,
-      }));
-      const results = await session.browse(asked);
-      results.forEach((result, k) => {
-        for (const ref of result.references ?? []) {
-          const id = ref.nodeId.toString();
-          if (!seen.has(id)) {
-            seen.set(id, { nodeClass: ref.nodeClass, parent: front[i + k], name: ref.browseName.toString() });
-            next.push(id);
-          }
-        }
-      });
-    }
-    front = next;
-  }
-  return seen;
-}
-
-function hasNaN(value) {
-  if (typeof value === "number") return !Number.isFinite(value);
-  if (value instanceof Float64Array || value instanceof Float32Array) return value.some((x) => !Number.isFinite(x));
-  return Array.isArray(value) && value.some(hasNaN);
-}
-
-function wrongs(own) {
-  const double = (value) => new Variant({ dataType: DataType.Double, value });
-  const all = {
-    "NaN": double(NaN),
-    "infinity": double(Infinity),
-    "a text": new Variant({ dataType: DataType.String, value: "x".repeat(1000) }),
-    "an array": new Variant({ dataType: DataType.Double, arrayType: VariantArrayType.Array,
-                              value: new Float64Array(20).fill(1) }),
-    "NaN in an array": new Variant({ dataType: DataType.Double, arrayType: VariantArrayType.Array,
-                                     value: new Float64Array(125).fill(NaN) }),
-    "NaN as Float": new Variant({ dataType: DataType.Float, value: NaN }),
-    "nothing": new Variant({ dataType: DataType.Null }),
-  };
-  return own === null ? all : { "its own value": own, ...all };
-}
-
-async function inBatches(items, work) {
-  const found = [];
-  for (let i = 0; i < items.length; i += BATCH) found.push(...await work(items.slice(i, i + BATCH)));
   return found;
 }
 

@@ -1,4 +1,4 @@
-"""Lets the tests here share second_stack, hil_wire (a served rig) and opcua_hand (a served record)."""
+"""Lets the tests here share second_stack, hil_wire (a served rig) and opcua_server_hand (a served record)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
-from opcua_hand import LINE, PASSWORD, site
+from opcua_server_hand import LINE, PASSWORD, site
 from second_stack import HERE, identity, installed
 
 from edge.people import passwords

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 from hil_wire import served
-from opcua_hand import PASSWORD, site
+from opcua_server_hand import PASSWORD, site
 from second_stack import identity, installed, pem_of, told_by
 
 from edge.people import passwords
