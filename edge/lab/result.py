@@ -8,6 +8,7 @@ and the reason of a correction. A field that is not known is refused: a mistyped
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from edge.units import LABEL, UnitError, convert, parse_unit
 
 MOST_TEXT = 200  # characters of a name or a reason
 MOST_NUMBER_TEXT = 40
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,9 @@ def _value(fields: Mapping[str, object], name: str) -> tuple[float, str] | None:
         raise ResultError(f"'{name}_unit' is missing: a number without its unit is not taken")
     if isinstance(told, bool) or not isinstance(told, int | float | str) or len(str(told)) > MOST_NUMBER_TEXT:
         raise ResultError(f"'{name}' is no number")
-    try:
-        value = float(told)
-    except ValueError as error:
-        raise ResultError(f"'{name}': '{told}' is no number; write it with a point, such as 10.25") from error
+    if isinstance(told, str) and not NUMBER.fullmatch(told.strip()):
+        raise ResultError(f"'{name}': '{told}' is no number; write it with a point, such as 10.25")
+    value = float(told)
     if not math.isfinite(value):
         raise ResultError(f"'{name}' is {value}: leave it out where nothing was measured")
     return value, unit
