@@ -50,8 +50,10 @@ class Signer:
         self.public = key.public_key().public_bytes_raw()
 
     def checkpoint(self, journal: Journal, time_s: float) -> Row:
-        """Append a record that signs the one before it. Raises edge.errors.RecorderError."""
-        return journal.append_with(KIND, time_s, lambda _, head: self._body(head, time_s))
+        """Append a record that signs the one before it; what is older can be retired then. Raises RecorderError."""
+        row = journal.append_with(KIND, time_s, lambda _, head: self._body(head, time_s))
+        journal.pack_anew()
+        return row
 
     def _body(self, head: Head, time_s: float) -> bytes:
         signature = self._key.sign(signed_text(head, time_s))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from edge.record.canonical import to_plain
 from edge.record.chain import Row
+from edge.record.checkpoint_commands import anchor, verify
 from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
 from edge.record.inputs import FROM, JOURNAL, TO, InputError, progress, reading
 from edge.record.inspect_commands import inspect
@@ -24,7 +24,6 @@ from edge.record.origin import origin
 from edge.record.replay_commands import replay
 from edge.record.report_commands import genealogy, performance
 from edge.record.shadow import write_shadow
-from edge.record.verify import verify as verify_journal
 
 
 @click.group()
@@ -35,25 +34,6 @@ def journal() -> None:
     Example:
       patloop journal verify var/cdc_ref_1/journal.sqlite
     """
-
-
-@journal.command()
-@JOURNAL
-def verify(journal: Path) -> None:
-    """Check that no record was altered, removed, reordered or cut off (exit 1: one was).
-
-    \b
-    Example:
-      patloop journal verify var/cdc_ref_1/journal.sqlite
-    """
-    with progress("verifying") as report:
-        found = verify_journal(journal, report)
-    if not found.ok:
-        click.echo(f"NOT SOUND: {found.reason} ({journal}, {found.n} records sound before it)")
-        sys.exit(1)
-    click.echo(f"sound: {found.n} records, each follows the one before ({journal})")
-    if found.reason:
-        click.echo(f"note: {found.reason}")
 
 
 @journal.command()
@@ -153,6 +133,8 @@ def watch(journal: Path, kind: str | None, count: int | None) -> None:
             time.sleep(0.2)
 
 
+journal.add_command(verify)
+journal.add_command(anchor)
 journal.add_command(genealogy)
 journal.add_command(inspect)
 journal.add_command(performance)

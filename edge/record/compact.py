@@ -43,6 +43,10 @@ class Packing:
             self._pending = (kind, seq, body)
         return coding, stored
 
+    def begin_anew(self) -> None:
+        """No body is packed with one that is written already from now on: what is before can go."""
+        self._dictionaries.clear()
+
     def written(self) -> None:
         """The record that was packed last is on the disk: only now may it serve as a dictionary."""
         if self._pending is not None:

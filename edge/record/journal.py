@@ -100,6 +100,10 @@ class Journal:
         """
         return self._append(kind, time_s, compose, None)
 
+    def pack_anew(self) -> None:
+        """From now on this writer packs nothing with what is written already: what is older can go."""
+        self._packing.begin_anew()
+
     def rows(self, after_seq: int = 0, kind: str | None = None, limit: int | None = None) -> Iterator[Row]:
         """The records after after_seq in order, of one kind or all, at most limit. Raises RecorderError."""
         left = limit
