@@ -45,7 +45,10 @@ class Ours:
         n = len(model.x0)
         predict, measure = window_model(compiled, WINDOW)
         card, free = compiled.card, np.full(n, np.inf)
-        self._estimator = Estimator(predict, measure, card.states, card.measurements, WINDOW, -free, free, squared)
+        self._estimator = Estimator(
+            predict, measure, card.states, card.measurements, WINDOW, -free, free, squared,
+            arithmetic=compiled.arithmetic,
+        )  # fmt: skip
         self._life, self._p = life, model.targets(0)
         # What a start is worth: ten steps of process noise.
         prior = np.diag(10 * life.process_sigma**2)

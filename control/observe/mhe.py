@@ -4,9 +4,10 @@ Over the nodes k = 0..K of the window, with process noise on every state, one st
 
     minimise   |x_0 - m|^2_{P^-1} + sum_k |x_{k+1} - f(x_k, u_k)|^2_{Q_k^-1} + sum_k sum_i rho((y_ik - h_i(x_k)) / s_ik)
 
-whose normal equations are block-tridiagonal: one banded Cholesky factorisation, whose last block is the covariance of
-the newest state. A value enters at the node of its own sample time, however late, as long as that is in the window. The
-arrival cost (m, P) moves by the extended Kalman filter when a node leaves. Pure: the window is handed in and back.
+whose normal equations are block-tridiagonal: one Cholesky factorisation, node by node, whose last block is the
+covariance of the newest state. A value enters at the node of its own sample time, however late, as long as that is in
+the window. The arrival cost (m, P) moves by the extended Kalman filter when a node leaves. Pure: the window is
+handed in and back.
 
 Source: Rao, Rawlings, Mayne, IEEE Trans. Autom. Control 48 (2003) 246; reweighting: see `control.observe.robust`.
 """
@@ -17,8 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.linalg.lapack import dposv, dpotrf, dpotri, dpotrs, dtrtri
 
-from control.observe.banded import factor_of, newest_covariance, step_of
+from control.arithmetic import INTERPRETED, Arithmetic, WindowSums
 from control.observe.robust import Loss, huber
 from soft_sensors.signals import FloatArray
 
@@ -43,6 +45,7 @@ class Estimator:
     high: FloatArray
     loss: Loss = field(default=huber)
     iterations: int = 1
+    arithmetic: Arithmetic = field(default=INTERPRETED)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ def begin(
         _column(mean), _column(u), _column(p), np.zeros((n, 1)), np.zeros((n_y, 1)), np.full((n_y, 1), np.inf),
         np.asarray(mean, float), np.asarray(cov, float), np.asarray(cov, float),
     )  # fmt: skip
-    window, notes = _with(estimator, nothing, seen)
+    window = replace(nothing, Y=nothing.Y.copy(), V=nothing.V.copy())
+    notes = _put(estimator, window, seen)
     return _estimate(estimator, window, nothing.cov, notes, (), fallback=nothing)
 
 
@@ -123,17 +127,16 @@ def advance(
 
     A failed sample (status) leaves the window as it was: go on from it, or begin anew. Never raises on bad numbers.
     """
-    missing = np.zeros((len(estimator.measurements), 1))
+    missing = np.zeros(len(estimator.measurements))
     grown = Window(
-        np.hstack((window.X, window.X[:, -1:])), np.hstack((window.U, _column(u))), np.hstack((window.P, _column(p))),
-        np.hstack((window.Q, _column(sigma) ** 2)),
-        np.hstack((window.Y, missing)), np.hstack((window.V, missing + np.inf)),
+        _longer(window.X, window.X[:, -1]), _longer(window.U, u), _longer(window.P, p),
+        _longer(window.Q, np.square(sigma)), _longer(window.Y, missing), _longer(window.V, missing + np.inf),
         window.prior_mean, window.prior_cov, window.cov,
     )  # fmt: skip
     F, A = estimator.predict(grown.X[:, :-1], grown.U[:, 1:], grown.P[:, 1:])
     grown.X[:, -1] = np.clip(F[:, -1], estimator.low, estimator.high)
     spread = A[-1] @ window.cov @ A[-1].T + np.diag(grown.Q[:, -1])
-    grown, notes = _with(estimator, grown, seen)
+    notes = _put(estimator, grown, seen)
     return _estimate(estimator, grown, spread, notes, held, fallback=window, linear=(F, A))
 
 
@@ -172,7 +175,8 @@ def _estimate(
         if isinstance(solved, str):
             return Smoothed(fallback.X[:, -1], fallback.cov, fallback.X, {}, {}, notes, solved), fallback
         X, cov = solved
-        window, linear = replace(window, X=X, cov=cov), None
+        window, linear = Window(X, window.U, window.P, window.Q, window.Y, window.V, window.prior_mean,
+                                window.prior_cov, cov), None  # fmt: skip
     return Smoothed(window.X[:, -1], window.cov, window.X, innovations, weights, notes), window
 
 
@@ -211,7 +215,8 @@ def _slide(window: Window, along: Linear) -> tuple[Window, Linear]:
     C, innovation = along.C[0][there], along.residuals[there, 0]
     PC = P @ C.T
     spread = C @ PC + np.diag(1.0 / along.precisions[there, 0])
-    gain = np.linalg.solve(spread, PC.T).T
+    _, turned, failed = dposv(spread, PC.T) if len(there) else (spread, PC.T, 0)
+    gain = turned.T if not failed else np.full_like(PC, np.nan)
     mean, cov = away + gain @ (innovation - C @ away), P - gain @ PC.T
     ahead = A @ cov @ A.T + np.diag(window.Q[:, 1])
     forward = window.X[:, 1] + along.gaps[:, 0] + A @ mean
@@ -228,53 +233,44 @@ def _solve(
 ) -> tuple[FloatArray, FloatArray] | str:
     """One Gauss-Newton step: the states within bounds and the covariance of the newest; text where there is none."""
     try:
-        diagonal, below, gradient = _normal_equations(window, along)
-        factor = factor_of(diagonal, below)
-        cov = newest_covariance(factor, len(window.prior_mean))
-        low, high = estimator.low[:, None], estimator.high[:, None]
-        X = window.X + step_of(factor, gradient)
-        inside = np.clip(X, low, high)
+        sums = _sums(window, along)
+        step, last = estimator.arithmetic.window(sums)
+        X, (low, high) = window.X.T + step, (estimator.low, estimator.high)
+        inside = np.minimum(np.maximum(X, low), high)
         if held or not np.array_equal(X, inside):
             stiff = (inside != X).astype(float)
-            inside[list(held)], stiff[list(held)] = window.X[list(held)], 1.0
-            heavy = STIFF * np.einsum("kii->ki", diagonal).T * stiff
-            np.einsum("kii->ki", diagonal)[:] += heavy.T
-            X = window.X + step_of(factor_of(diagonal, below), gradient - heavy * (inside - window.X))
-            inside = np.clip(X, low, high)
+            inside[:, list(held)], stiff[:, list(held)] = window.X.T[:, list(held)], 1.0
+            aim = inside - window.X.T
+            step, _ = estimator.arithmetic.window(replace(sums, stiff=STIFF * stiff, aim=aim))
+            inside = np.minimum(np.maximum(window.X.T + step, low), high)
     except np.linalg.LinAlgError:
         return "the normal equations have no factor: the model, or what it was given, is not finite or is singular"
-    if not (np.all(np.isfinite(X)) and np.all(np.isfinite(cov))):
+    inverse, _ = dtrtri(last, lower=1)  # of the last Schur complement's factor: all else is marginalised
+    cov = inverse.T @ inverse
+    if not (np.all(np.isfinite(step)) and np.all(np.isfinite(cov))):
         return "the model, or what it was given, is not finite"
-    return inside, cov
+    return inside.T, cov
 
 
-def _normal_equations(window: Window, along: Linear) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Diagonal blocks [K+1, n, n], blocks below them [K, n, n] and the gradient [n, K+1].
-
-    Each node's rows, weighed, with what they miss as last column: their one product holds block and gradient.
-    """
-    (n, nodes), n_y = window.X.shape, len(window.Y)
-    rows = np.empty((nodes, n_y + n, n + 1))
-    rows[-1, n_y:] = 0.0
-    root, inverse = np.sqrt(along.precisions.T), 1.0 / window.Q[:, 1:].T
-    spread = np.sqrt(inverse)
-    np.multiply(along.C, root[:, :, None], out=rows[:, :n_y, :n])
-    np.multiply(along.residuals.T, -root, out=rows[:, :n_y, n])
-    np.multiply(along.A, spread[:, :, None], out=rows[:-1, n_y:, :n])
-    np.multiply(along.gaps.T, spread, out=rows[:-1, n_y:, n])
-    products = np.matmul(rows.transpose(0, 2, 1), rows)
-    diagonal, gradient = products[:, :n, :n], products[:, :n, n].T
-    prior = np.linalg.inv(window.prior_cov)
-    diagonal[0] += prior
-    gradient[:, 0] += prior @ (window.X[:, 0] - window.prior_mean)
-    np.einsum("kii->ki", diagonal)[1:] += inverse
-    gradient[:, 1:] -= along.gaps * inverse.T
-    return diagonal, along.A * -inverse[:, :, None], gradient
+def _sums(window: Window, along: Linear) -> WindowSums:
+    """The window's normal equations in parts; the arrival cost comes in as information."""
+    factor, failed = dpotrf(window.prior_cov, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError("the arrival cost is not positive definite")
+    pull, _ = dpotrs(factor, window.X[:, 0] - window.prior_mean, lower=1)
+    prior, _ = dpotri(factor, lower=1)
+    still, inverse_q = np.zeros(window.X.shape[::-1]), np.zeros(window.X.shape[::-1])
+    np.divide(1.0, window.Q[:, 1:].T, out=inverse_q[1:])
+    rowwise = np.ascontiguousarray
+    return WindowSums(
+        rowwise(along.A.transpose(0, 2, 1)), rowwise(along.C.transpose(0, 2, 1)), rowwise(along.gaps.T),
+        rowwise(along.residuals.T), rowwise(along.precisions.T), inverse_q, rowwise(prior.T), pull, still, still,
+    )  # fmt: skip
 
 
-def _with(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[Window, tuple[str, ...]]:
-    """The values put at the nodes of their sample times; two of the same are joined by their precision."""
-    Y, V, notes = window.Y.copy(), window.V.copy(), []
+def _put(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[str, ...]:
+    """Put values at the nodes of their sample times, in place; two of the same are joined by their precision."""
+    Y, V, notes = window.Y, window.V, []
     for value in seen:
         name, at = estimator.measurements[value.index], Y.shape[1] - 1 - value.age
         if not (np.isfinite(value.value) and np.isfinite(value.sigma) and value.sigma > 0):
@@ -282,11 +278,18 @@ def _with(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[W
         elif not 0 <= at < Y.shape[1]:
             notes.append(f"{name}: dropped, its sample lies {value.age} steps back, outside the window")
         else:
-            before, new = 1.0 / V[value.index, at], 1.0 / value.sigma**2
-            Y[value.index, at] = (Y[value.index, at] * before + value.value * new) / (before + new)
+            before, new = 1.0 / float(V[value.index, at]), 1.0 / float(value.sigma) ** 2
+            Y[value.index, at] = (float(Y[value.index, at]) * before + value.value * new) / (before + new)
             V[value.index, at] = 1.0 / (before + new)
-    return replace(window, Y=Y, V=V), tuple(notes)
+    return tuple(notes)
 
 
 def _column(values: FloatArray) -> FloatArray:
     return np.asarray(values, float).reshape(-1, 1)
+
+
+def _longer(values: FloatArray, column: FloatArray) -> FloatArray:
+    """With one more column; a node's numbers lie together, as everything that reads them wants them."""
+    longer = np.empty((values.shape[1] + 1, values.shape[0]))
+    longer[:-1], longer[-1] = values.T, column
+    return longer.T

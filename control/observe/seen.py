@@ -50,8 +50,9 @@ class Observer:
         signed = [name.endswith(("bias_pct", "bias_mg", "bias_kg_h")) for name in states]
         low = np.where(signed, -np.inf, 1e-6)
         return Estimator(
-            predict, measure, states, self.bundle.measurements, length, low, np.full(len(states), np.inf)
-        )
+            predict, measure, states, self.bundle.measurements, length, low, np.full(len(states), np.inf),
+            arithmetic=self.bundle.arithmetic,
+        )  # fmt: skip
 
     @property
     def noise(self) -> ObserverSettings:

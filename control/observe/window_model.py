@@ -19,14 +19,12 @@ def _stacked(compiled: Compiled, name: str, columns: int) -> Evaluate:
     kernel = Kernel(compiled.kernels[name].function.map(columns))
 
     def evaluate(X: FloatArray, U: FloatArray, P: FloatArray) -> tuple[FloatArray, FloatArray]:
-        given = X.shape[1]
-        n = X.shape[0]
+        n, given = X.shape
         if not given:
             return np.zeros((n, 0)), np.zeros((0, n, n))
         # A window that is not yet full is filled up with its last column: the kernel has one size.
-        values, slopes = kernel.evaluate(tuple(_filled(part, columns) for part in (X, U, P)))
-        rows = values.shape[0]
-        return values[:, :given], slopes.reshape(rows, columns, n).transpose(1, 0, 2)[:given]
+        values, slopes = kernel.by_column(tuple(_filled(part, columns) for part in (X, U, P)), columns)
+        return values[:given, 0].T, slopes[:given].transpose(0, 2, 1)
 
     return evaluate
 
