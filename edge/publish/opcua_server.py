@@ -91,7 +91,7 @@ class PublishServer:
         self._root = f"{TOP}/{config.line.name}"
         self._entries: tuple[Entry, ...] = ()
         self._watcher = Watcher(self._journal, Follower(self._journal, config.line.name, time.monotonic, time.time))
-        self._asks = Asks(self._journal, self._accounts, self._tree, self._root, self._watcher.look)
+        self._asks = Asks(self._journal, self._accounts, self._watcher.look)
         self._conditions = Conditions(self._server, self._tree, self._root, config.line.name)
         self.trouble = ""
 
@@ -122,7 +122,6 @@ class PublishServer:
         server.limits.max_chunk_count = LONGEST_MESSAGE // LONGEST_BUFFER + 1
         await server.load_certificate(self.certificate)
         await server.load_private_key(self._place.pki / f"{STEM}_key.pem")
-        self._asks.begin()
         self.house.judge = self._asks
         await self.look()
         server.socket_address = (self._table.host, self._table.port)
@@ -171,8 +170,9 @@ class PublishServer:
     async def _build(self) -> None:
         chemometric: Model = model(self._root, self._config)
         self._entries = (*entries(self._root, self._config), *chemometric.entries)
+        offered = verbs(self._root, answers=bool(self._config.mv))
         folders = {TOP: ""}
-        for path in (*(entry.path for entry in self._entries), *(verb.path for verb in verbs(self._root))):
+        for path in (*(entry.path for entry in self._entries), *(verb.path for verb in offered)):
             self._folders(path, folders)
         variables = {entry.path for entry in self._entries}
         for path, parent in folders.items():
@@ -182,9 +182,9 @@ class PublishServer:
             await self._tree.variable(entry.path, entry.shape, entry.parent)
         for source, reference, target in chemometric.references:
             await self._tree.refer(source, reference, target)
-        offered = verbs(self._root) if self._config.mv else verbs(self._root)[:2]
         for verb in offered:
             await self._tree.method(verb.path, verb.arguments, "number of the request's record")
+        self._asks.begin(offered, self._tree.id_of)
         await self._conditions.begin()
 
     @staticmethod

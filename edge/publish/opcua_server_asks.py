@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from edge.people.accounts import Account, Accounts
 from edge.publish.opcua_server_content import may_answer
 from edge.publish.opcua_server_door import Brake
 from edge.publish.opcua_server_look import View
-from edge.publish.opcua_server_tree import Tree
 from edge.record.canonical import encode
 from edge.record.journal import Journal
 
@@ -43,12 +42,17 @@ class Verb:
     arguments: tuple[tuple[str, Any, str], ...]
 
 
-def verbs(root: str) -> tuple[Verb, ...]:
-    """The methods of a line."""
+def verbs(root: str, *, answers: bool = True) -> tuple[Verb, ...]:
+    """The methods of a line; answers: it has recommendations that can be accepted or declined."""
     record = ("record", UINT64, "the cycle's record that was seen (State/CycleRecord); 0: not told")
-    return (
+    always = (
         Verb(f"{root}/State/RequestMode", "mode", (("mode", STRING, "one of State/ModesAllowed"), REASON)),
         Verb(f"{root}/Alarms/Acknowledge", "ack", (("name", STRING, "one of Alarms/Names"), REASON)),
+    )
+    if not answers:
+        return always
+    return (
+        *always,
         Verb(f"{root}/Recommendation/Accept", "accept", (record, REASON)),
         Verb(f"{root}/Recommendation/Decline", "decline", (record, REASON)),
     )
@@ -57,18 +61,16 @@ def verbs(root: str) -> tuple[Verb, ...]:
 class Asks:
     """The judge of method calls: who may ask, is it well formed, may it be asked now; then it goes on the journal."""
 
-    def __init__(self, journal: Journal, accounts: Accounts, tree: Tree, root: str, look: Callable[[], View]) -> None:
+    def __init__(self, journal: Journal, accounts: Accounts, look: Callable[[], View]) -> None:
         self._journal, self._accounts, self._look = journal, accounts, look
-        self._tree, self._root = tree, root
         self._verbs: dict[Any, tuple[Verb, Any]] = {}
         self._brake = Brake(MOST_A_MINUTE, 60.0)
         self.event_ids: dict[Any, tuple[str, bytes]] = {}
         """The standing alarms as conditions: condition id -> name, and the id of its newest event."""
 
-    def begin(self) -> None:
+    def begin(self, offered: Iterable[Verb], id_of: Callable[[str], Any]) -> None:
         """Learn the ids of methods and their objects, once the tree is built."""
-        of = self._tree.id_of
-        self._verbs = {of(verb.path): (verb, of(verb.path.rpartition("/")[0])) for verb in verbs(self._root)}
+        self._verbs = {id_of(verb.path): (verb, id_of(verb.path.rpartition("/")[0])) for verb in offered}
 
     async def answer(self, name: str, asked: Any) -> Any:
         """The result of one call; never raises for what a client sends."""

@@ -14,8 +14,11 @@ import pytest
 from argon2 import PasswordHasher
 from asyncua import ua
 
+from edge.config import read_config
 from edge.people import passwords
 from edge.publish.models import AlarmState, Limits
+from edge.publish.opcua_server import Place, PublishServer
+from edge.publish.settings import OpcUaServerTable
 from edge.record.checkpoint import read_anchor, signer
 from edge.record.verify import verify
 from soft_sensors.signals import Quality
@@ -170,6 +173,24 @@ def test_the_soft_sensor_is_a_chemometric_model_of_adi(tmp_path: Path) -> None:
             assert await state.read_value() == AlarmState.ALARM
             why = await (await outputs[0].get_child(f"{adi}:VendorSpecificError")).read_value()
             assert why == "no new spectrum for 15 s"
+
+    asyncio.run(story())
+
+
+def test_a_line_that_is_only_watched_has_its_model_and_nothing_to_answer(tmp_path: Path) -> None:
+    async def story() -> None:
+        text_of = hand.LINE_FILE.with_name("fermentation.toml").read_text()
+        (tmp_path / "line.toml").write_text(text_of)
+        config, _ = read_config(tmp_path / "line.toml")
+        server = PublishServer(config, OpcUaServerTable(port=0), Place(tmp_path / "state"))
+        await server.start()
+        try:
+            tree = [str(node.Identifier) for node in tuple(server.house.aspace.keys())]
+            assert "Patloop/fermentation/SoftSensors/glucose/Prediction/T2" in tree
+            assert "Patloop/fermentation/State/RequestMode" in tree
+            assert not any("Recommendation" in path for path in tree)
+        finally:
+            await server.close()
 
     asyncio.run(story())
 
