@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -29,6 +30,7 @@ from soft_sensors.fingerprint import Fingerprint, fingerprint_of
 from soft_sensors.signals import FloatArray
 
 GRAPH, CARD, GOLDEN, HASHES = "graph.onnx", "card.toml", "golden.npz", "hashes.toml"
+INPUT_TYPES = ("float32", "float64")
 PARTS = (GRAPH, CARD, GOLDEN)
 SCALARS = ("value", "lower", "upper", "t2", "q", "distance")
 OUTPUTS = (*SCALARS, "scores", "residual")
@@ -60,6 +62,12 @@ class Bundle:
         return {n: float(o.item()) for n, o in zip(SCALARS, numbers, strict=True)}, scores[0], residual[0]
 
 
+# What numpy and zipfile raise on bytes that are no archive of arrays.
+NPZ_ERRORS = (
+    KeyError, ValueError, OSError, BadZipFile, zlib.error, RuntimeError, EOFError, TypeError, MemoryError, SyntaxError,
+)  # fmt: skip
+
+
 def load_bundle(path: Path) -> Bundle:
     """Load and check a bundle; BundleError when a part is missing or wrong, AlteredError when it was changed."""
     parts = _read_parts(path)
@@ -74,7 +82,7 @@ def load_bundle(path: Path) -> Bundle:
         anatomy = Anatomy(**{name: golden[name] for name in ANATOMY})
         shape = {name.removeprefix(SHAPE): array for name, array in golden.items() if name.startswith(SHAPE)}
         fingerprint = fingerprint_of(shape) if shape else None
-    except (KeyError, ValueError, OSError, BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise BundleError(f"{path / GOLDEN}: not readable ({error}); calibrate again") from error
     _check_golden(session, card, golden, path)
     return Bundle(card, combined_hash(hashes), session, anatomy, fingerprint)
@@ -134,6 +142,8 @@ def _check_shapes(session: Any, card: Card, path: Path) -> None:
     inputs = [(i.name, list(i.shape)) for i in session.get_inputs()]
     if inputs != [("spectrum", [1, card.axis.size])]:
         raise BundleError(f"{path}: graph input {inputs} does not fit the card's axis of {card.axis.size} channels")
+    if card.input_type not in INPUT_TYPES:
+        raise BundleError(f"{path}: the card's input_type {card.input_type!r} is none of {', '.join(INPUT_TYPES)}")
     names = tuple(o.name for o in session.get_outputs())
     if names != OUTPUTS:
         raise BundleError(f"{path}: graph outputs {names} are not {OUTPUTS}; calibrate again")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+from fastapi import FastAPI
 
 from deploy.fuzz.target import Broken, Once, Target
 
@@ -42,9 +44,7 @@ def _prepare(folder: Path) -> Once:
         raise Broken("the account of the pages cannot be made ready")
     accounts.close()
     app = create_app(journal, people, LINE)
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOST)
-    loop = asyncio.new_event_loop()
-    token = loop.run_until_complete(_log_in(client))
+    token, cookies = asyncio.run(_log_in(app))
 
     def once(raw: bytes) -> object:
         head, _, body = raw.replace(TOKEN, token).partition(b"\n")
@@ -52,27 +52,35 @@ def _prepare(folder: Path) -> Once:
         path = quote(target, safe="/?&=%")
         name = method if method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH") else "POST"
         form = {"content-type": "application/x-www-form-urlencoded"}
-        sent = client.request(name, "/" + path.lstrip("/"), content=body, headers=form)
-        answer = loop.run_until_complete(sent)
-        if answer.status_code >= 500:
-            raise Broken(f"answered {answer.status_code}")
-        return answer.status_code
+
+        async def sent() -> int:
+            async with _client(app, cookies) as client:
+                return (await client.request(name, "/" + path.lstrip("/"), content=body, headers=form)).status_code
+
+        status = asyncio.run(sent())
+        if status >= 500:
+            raise Broken(f"answered {status}")
+        return status
 
     return once
 
 
-async def _log_in(client: httpx.AsyncClient) -> bytes:
-    """A session's form token, as its page shows it."""
-    import re
+def _client(app: FastAPI, cookies: httpx.Cookies | None = None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOST, cookies=cookies)
 
-    async def token(path: str) -> str:
-        found = re.search(r'name="token"\s+value="([0-9a-f]+)"', (await client.get(path)).text)
-        if found is None:
-            raise Broken(f"{path} shows no form")
-        return found.group(1)
 
-    fields = {"name": "ann", "password": WORD, "token": await token("/login")}
-    answer = await client.post("/login", data=fields)
-    if answer.status_code >= 400:
-        raise Broken(f"the log-in was answered with {answer.status_code}")
-    return (await token("/password")).encode()
+async def _log_in(app: FastAPI) -> tuple[bytes, httpx.Cookies]:
+    """A session's form token, as its page shows it, and its cookies."""
+    async with _client(app) as client:
+
+        async def token(path: str) -> str:
+            found = re.search(r'name="token"\s+value="([0-9a-f]+)"', (await client.get(path)).text)
+            if found is None:
+                raise Broken(f"{path} shows no form")
+            return found.group(1)
+
+        fields = {"name": "ann", "password": WORD, "token": await token("/login")}
+        answer = await client.post("/login", data=fields)
+        if answer.status_code >= 400:
+            raise Broken(f"the log-in was answered with {answer.status_code}")
+        return (await token("/password")).encode(), client.cookies

@@ -20,8 +20,11 @@ from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
 from edge.acquire.certificates import pinned_bytes
+from edge.acquire.stack import bound
 from edge.errors import DeviceError, LinkLost, SecurityError
 from edge.pki import ClientCredentials
+
+bound()
 
 T = TypeVar("T")
 

@@ -159,7 +159,7 @@ def read_head(path: Path) -> Head | None:
     try:
         noted = json.loads(text)
         return Head(int(noted["seq"]), bytes.fromhex(noted["hash"]))
-    except (KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a journal head: {text!r:.80}") from error
 
 

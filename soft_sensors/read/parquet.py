@@ -40,8 +40,10 @@ def _table(path: Path) -> Any:
         raise TableError(f"{path}: no such file")
     try:
         table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
+        table.validate(full=True)  # texts that are no UTF-8 would be found only when they are used
+        names = table.column_names
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise TableError(f"{path}: not readable as Parquet ({error})") from error
-    if not table.column_names or table.column_names[0] != "sample_id":
+    if not names or names[0] != "sample_id":
         raise TableError(f"{path}: the first column must be sample_id")
     return table
