@@ -16,6 +16,8 @@ LINE = "CDC-REF-1"
 HOST = "http://127.0.0.1:8000"
 WORD = "a-long-enough-passphrase-7"
 TOKEN = b"@TOKEN@"
+FORM = "application/x-www-form-urlencoded"
+METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
 SEEDS = (
     b"GET /\n", b"GET /live\n", b"GET /live?minutes=30\n", b"GET /close-loop\n", b"GET /password\n", b"GET /static/x\n",
     b"POST /request\naction=mode&value=closed&reason=ready&token=@TOKEN@",
@@ -47,22 +49,26 @@ def _prepare(folder: Path) -> Once:
     token, cookies = asyncio.run(_log_in(app))
 
     def once(raw: bytes) -> object:
-        head, _, body = raw.replace(TOKEN, token).partition(b"\n")
-        method, _, target = head.decode("latin-1").partition(" ")
-        path = quote(target, safe="/?&=%")
-        name = method if method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH") else "POST"
-        form = {"content-type": "application/x-www-form-urlencoded"}
-
-        async def sent() -> int:
-            async with _client(app, cookies) as client:
-                return (await client.request(name, "/" + path.lstrip("/"), content=body, headers=form)).status_code
-
-        status = asyncio.run(sent())
-        if status >= 500:
-            raise Broken(f"answered {status}")
-        return status
+        return asked(app, raw.replace(TOKEN, token), {"content-type": FORM}, cookies)
 
     return once
+
+
+def asked(app: FastAPI, raw: bytes, headers: dict[str, str], cookies: httpx.Cookies | None = None) -> int:
+    """The status of the answer to `METHOD target`, and on the next lines the body; Broken for a failure of ours."""
+    head, _, body = raw.partition(b"\n")
+    method, _, target = head.decode("latin-1").partition(" ")
+    name = method if method in METHODS else "POST"
+    path = "/" + quote(target, safe="/?&=%").lstrip("/")
+
+    async def sent() -> int:
+        async with _client(app, cookies) as client:
+            return (await client.request(name, path, content=body, headers=headers)).status_code
+
+    status = asyncio.run(sent())
+    if status >= 500:
+        raise Broken(f"answered {status}")
+    return status
 
 
 def _client(app: FastAPI, cookies: httpx.Cookies | None = None) -> httpx.AsyncClient:
