@@ -16,6 +16,7 @@ from edge.errors import RecorderError
 from edge.record.canonical import encode
 from edge.record.chain import Row
 from edge.record.journal import Journal
+from edge.record.recorder import JournalRecorder
 from edge.record.retention import Pace, Retention
 from edge.record.retention_commands import retire
 from edge.record.settings import RecordTable
@@ -254,3 +255,29 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path, monkeypatch:
     assert "a journal needs --archive" in bare.output
     assert "spectra go with their cycles" in twisted.output
     assert held(path).keys() == set(range(1, len(held(path)) + 1)), "nothing was removed"
+
+
+def test_the_service_retires_between_its_cycles(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with hasty(path) as journal:
+        record(journal, 250)
+        kept = Retention(journal, table(path, keep_days=3.0), LINE, Pace(200, 50, 60, 40))
+        recorder = JournalRecorder(journal, upkeep=Upkeep(journal, kept, reserve_bytes=4096))
+        for turn in range(200):
+            recorder.tidy(250 * 3600.0 + turn)
+            if turn % 20 == 0:
+                record(journal, 1, first=250 + turn // 20)
+    assert kept.removed > 200
+    assert verify(path).ok
+
+
+def test_a_disk_that_is_nearly_full_is_told_while_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hasty(tmp_path / "journal.sqlite") as journal:
+        upkeep = Upkeep(journal, reserve_bytes=4096)
+        found = {}
+        for free in (2e9, 5e8, 5e7):
+            monkeypatch.setattr("edge.record.upkeep._free", lambda _, free=free: int(free))
+            found[free] = [(f.name, f.priority) for f in upkeep.told()]
+    assert found == {2e9: [], 5e8: [("record_disk", 2)], 5e7: [("record_disk", 1)]}
