@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: help setup demo test check bench faults trials kpi upsets kills powercuts network-faults fuzz soak scale models demonstration lock clean
+.PHONY: help setup demo test check bench faults trials kpi upsets kills powercuts tampering network-faults fuzz soak scale models demonstration lock clean
 
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
@@ -19,6 +19,7 @@ help:
 	@echo "make powercuts  1000 power cuts under the writer, on a disk that loses and tears what was not flushed:"
 	@echo "             out/powercuts.json (two minutes)"
 	@echo "make network-faults  500 faults of a real network between service and line (root; 40 minutes): out/network_faults.json"
+	@echo "make tampering  10 000 bytes flipped and 15 other ways to change the record: out/tampering.json (a quarter of an hour)"
 	@echo "make fuzz    everything that is read from outside, spoilt, for MINUTES (60): out/fuzz.json"
 	@echo "make soak    the service for HOURS (1) with people, renewals and a bad network (root): out/soak.json"
 	@echo "make scale   lines per box and tags per line, until a cycle is missed: out/scale.json (an hour)"
@@ -74,6 +75,9 @@ powercuts: setup
 
 network-faults: setup
 	$(BIN)/python -m deploy.faults --faults 500 --wires 2 --json out/network_faults.json
+
+tampering: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.tamper.campaign --flips 10000 --others 200 --out out/tampering.json
 
 fuzz: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.fuzz --minutes $(or $(MINUTES),60) --json out/fuzz.json

@@ -1,0 +1,1 @@
+"""journal -> spoilt in every way we know -> found or not."""
