@@ -64,9 +64,12 @@ def flatten(row: Row) -> dict[str, Cell]:
     return cells
 
 
-def export_csv(rows: Callable[[], Iterable[Row]], out: Path) -> int:
-    """Write the cycles as CSV; an empty cell is a value that was not there. Returns the number of rows."""
-    columns = list(_columns(rows()))
+def export_csv(rows: Callable[[], Iterable[Row]], out: Path, columns: Mapping[str, type] | None = None) -> int:
+    """Write the cycles as CSV; an empty cell is a value that was not there. Returns the number of rows.
+
+    columns: see columns_of; looked for when they are not known yet.
+    """
+    columns = columns_of(rows()) if columns is None else columns
     count = 0
     with _draft(out) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -77,13 +80,16 @@ def export_csv(rows: Callable[[], Iterable[Row]], out: Path) -> int:
     return count
 
 
-def export_parquet(rows: Callable[[], Iterable[Row]], out: Path, origin: Mapping[str, str] | None = None) -> int:
+def export_parquet(
+    rows: Callable[[], Iterable[Row]], out: Path, origin: Mapping[str, str] | None = None,
+    columns: Mapping[str, type] | None = None,
+) -> int:  # fmt: skip
     """Write the cycles as Parquet (needs pyarrow); origin: kept in the file's metadata. Returns the number of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
-    columns = _columns(rows())
+    columns = columns_of(rows()) if columns is None else columns
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()], metadata=dict(origin or {}))
     count = 0
     with _draft(out) as draft, pq.ParquetWriter(draft, schema) as writer:
@@ -101,19 +107,7 @@ def cycles(journal: Journal, from_s: float | None, to_s: float | None) -> Iterat
             yield row
 
 
-@contextmanager
-def _draft(out: Path) -> Iterator[Path]:
-    """A file that takes its name only when it is whole."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(out.name + ".part")
-    try:
-        yield draft
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _columns(rows: Iterable[Row]) -> dict[str, type]:
+def columns_of(rows: Iterable[Row]) -> dict[str, type]:
     """Every column that occurs, with its type: the general ones first, then in alphabetical order."""
     found: dict[str, type] = {"seq": int, "time_s": float, "time_utc": str, "cycle": int, "link": str, "mode": str}
     for row in rows:
@@ -124,6 +118,18 @@ def _columns(rows: Iterable[Row]) -> dict[str, type]:
                 found[name] = str if found.get(name) is str else type(cell)
     rest = sorted(name for name in found if name not in FIRST_COLUMNS)
     return {name: found[name] for name in (*FIRST_COLUMNS, *rest)}
+
+
+@contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """A file that takes its name only when it is whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(out.name + ".part")
+    try:
+        yield draft
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[dict[str, Cell]]]:

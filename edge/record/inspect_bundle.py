@@ -10,7 +10,7 @@ import sqlite3
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,7 @@ from edge.record.approvals import approvals
 from edge.record.canonical import unpack_spectrum
 from edge.record.chain import Row, connect_reader, head_path
 from edge.record.checkpoint import latest_anchor
-from edge.record.export import cycles, export_csv, export_parquet, utc
+from edge.record.export import columns_of, cycles, export_csv, export_parquet, utc
 from edge.record.facts import AlarmSpan, Facts, Gap, ModelUse, Passed, gather
 from edge.record.inspect_page import Made, page
 from edge.record.journal import Journal
@@ -159,9 +159,10 @@ def _data(
     progress: Progress,
 ) -> None:  # fmt: skip
     rows = partial(_counted, record, from_s, to_s, progress)
-    export_csv(rows, folder / "cycles.csv")
+    columns = columns_of(rows())
+    export_csv(rows, folder / "cycles.csv", columns)
     if find_spec("pyarrow") is not None:
-        export_parquet(rows, folder / "cycles.parquet", origin)
+        export_parquet(rows, folder / "cycles.parquet", origin, columns)
     tables: dict[str, tuple[type, Iterable[Any]]] = {
         "setpoints": (Move, facts.moves), "events": (Event, facts.events), "minutes": (Minute, facts.minutes),
         "alarms": (AlarmSpan, facts.alarms), "models": (ModelUse, facts.models), "gaps": (Gap, facts.gaps),
@@ -187,9 +188,9 @@ def _table(out: Path, kind: Any, rows: Iterable[Any]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*(name.removesuffix("_s") + "_utc" for name in times), *names])
         for row in rows:
-            plain = asdict(row)
-            stamps = ["" if plain[name] is None else utc(plain[name]) for name in times]
-            writer.writerow([*stamps, *("" if plain[name] != plain[name] else plain[name] for name in names)])
+            cells = {name: getattr(row, name) for name in names}
+            stamps = ["" if cells[name] is None else utc(cells[name]) for name in times]
+            writer.writerow([*stamps, *("" if cell != cell else cell for cell in cells.values())])  # noqa: PLR0124 - NaN
 
 
 def _spectra(record: Journal, from_s: float | None, to_s: float | None, folder: Path) -> None:

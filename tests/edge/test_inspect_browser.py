@@ -63,12 +63,19 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def inspector(file: Path) -> Iterator[Any]:
-    """A page in Chromium without any network; what it complains of and asks for is kept."""
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def inspector(file: Path, chromium: Any) -> Iterator[Any]:
+    """A page in Chromium without any network; what it complains of and asks for is kept."""
+    with chromium.new_context(viewport={"width": 1280, "height": 800}) as context:
+        page = context.new_page()
         page.set_default_timeout(10_000)  # the time that an inspector is given for an answer
         page.complaints, page.asked = [], []
         page.on("console", lambda said: page.complaints.append(said.text))
@@ -78,7 +85,6 @@ def inspector(file: Path) -> Iterator[Any]:
         yield page
         assert page.complaints == []
         assert page.asked == [file.as_uri()], "the page needs itself alone"
-        browser.close()
 
 
 def shown(page: Any, section: str) -> list[str]:
