@@ -70,8 +70,9 @@ def padded(columns: int) -> int:
 
 
 class Interpreted:
-    """The sums in numpy."""
+    """The sums in numpy; what is not finite goes through them unremarked, as through the compiled ones."""
 
+    @np.errstate(all="ignore")
     def carry(self, G: FloatArray, D: FloatArray, block: np.ndarray, into: FloatArray, out: FloatArray) -> None:
         """See `Arithmetic`."""
         n_u = D.shape[1]
@@ -82,11 +83,13 @@ class Interpreted:
             out[k, :, :until] = _summed(products)
             out[k, :, at * n_u : (at + 1) * n_u] += D[k].T
 
+    @np.errstate(all="ignore")
     def follow(self, G: FloatArray, c: FloatArray, into: FloatArray, out: FloatArray) -> None:
         """See `Arithmetic`."""
         for k in range(len(G)):
             out[k] = _summed(G[k] * into[k][:, None]) + c[k]
 
+    @np.errstate(all="ignore")
     def window(self, sums: WindowSums) -> tuple[FloatArray, FloatArray]:
         """See `Arithmetic`."""
         nodes, n = sums.aim.shape
