@@ -109,7 +109,8 @@ def test_what_a_tag_may_call_a_batch(config: LineConfig, value: object, quality:
 
 def test_lots_are_of_setpoints(tmp_path: Path) -> None:
     file = tmp_path / "line.toml"
-    file.write_text(LINE_FILE.read_text() + '\n[context]\nlots = { FeederX = "X.Lot" }\n')
+    named = '[context]\nlots = { FeederX = "X.Lot" }\n'
+    file.write_text(LINE_FILE.read_text().replace("[context]\n", named))
     with pytest.raises(ConfigError, match="FeederX"):
         read_config(file)
 
