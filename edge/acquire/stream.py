@@ -71,7 +71,9 @@ class Stream:
         """
         if spectrum is None:
             return None, ()
-        digest = hashlib.sha256(np.ascontiguousarray(spectrum.values).tobytes()).hexdigest()
+        values = np.ascontiguousarray(spectrum.values).tobytes()
+        # Two empty arrays are no frozen detector: what is there is what is wrong with them.
+        digest = hashlib.sha256(values or str(spectrum.counter).encode()).hexdigest()
         # A frozen array keeps its stamp, too, which then does not fit: the same bits at another counter are not torn.
         frozen = self._looked[1] == digest and self._looked[0] != spectrum.counter
         self._looked = (spectrum.counter, digest)
