@@ -159,6 +159,7 @@ def _body(folder: Path) -> Once:
 
 
 def _head(folder: Path) -> Once:
+    from edge.record import standalone_verifier
     from edge.record.chain import head_path
     from edge.record.verify import verify
 
@@ -167,6 +168,9 @@ def _head(folder: Path) -> Once:
 
     def once(raw: bytes) -> object:
         head_path(path).write_bytes(raw)
-        return verify(path)
+        own, alone = verify(path), standalone_verifier.judge(path, (), ())
+        if own.ok and alone.reason:
+            raise Broken(f"verified, but not by the stand-alone verifier: {alone.reason}")
+        return own
 
     return once

@@ -35,6 +35,7 @@ from edge.record.chain import (
 )
 from edge.record.compact import Packing, unpack
 
+HEAD_BYTES = 120  # enough for any number and hash
 CHUNK = 500  # records fetched at a time: no long read transaction that would keep the WAL from shrinking
 KEPT_DICTIONARIES = 16  # bodies kept unpacked because others are packed with them: a reader in order needs one or two
 
@@ -236,11 +237,15 @@ class Journal:
         return RecorderError(text)
 
     def _note_head(self, row: Row) -> None:
+        """Written over in place, always as long, in one piece: a new file each time would cost the disk a commit."""
         target = head_path(self.path)
-        draft = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}")
+        noted = json.dumps({"seq": row.seq, "hash": row.hash.hex()}).ljust(HEAD_BYTES - 1) + "\n"
         try:
-            draft.write_text(json.dumps({"seq": row.seq, "hash": row.hash.hex()}) + "\n", encoding="ascii")
-            draft.replace(target)
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                os.pwrite(descriptor, noted.encode("ascii"), 0)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             text = f"record {row.seq} is written, but its head {target} is not: {error}"
             raise RecorderError(text) from error

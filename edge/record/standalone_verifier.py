@@ -252,7 +252,7 @@ def _read_head(path: Path) -> tuple[int, bytes] | None:
         return None if noted is None else (int(noted["seq"]), bytes.fromhex(noted["hash"]))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise Broken(None, f"the head beside the journal is damaged: {error}") from error
 
 
