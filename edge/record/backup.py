@@ -26,7 +26,7 @@ MANIFEST, LINE, STATE, PARTS, JOURNAL, PEOPLE = (
 FORMAT = 1
 PAGES = 256  # copied at a time: 1 MB, then whoever waits for the disk has a turn
 PUBLIC = frozenset({".der", ".crt", ".cer", ".pub"})
-SCRATCH = ("-wal", "-shm", "-journal", ".head")  # of SQLite, and what is written anew
+SCRATCH = ("-wal", "-shm", "-journal", ".head", ".reserve")  # of SQLite, and what is made anew
 Progress = Callable[[int, int], None]
 
 

@@ -70,6 +70,7 @@ def line(tmp_path: Path) -> Path:
     (state / "token").write_text("secret elsewhere")
     (state / "token").chmod(0o600)
     (state / "picked.log").write_text("1\n")
+    (state / "journal.sqlite.reserve").write_bytes(bytes(5000))
     return folder / "line.toml"
 
 
@@ -83,6 +84,7 @@ def test_a_backup_holds_what_a_line_needs_and_no_secret(line: Path, tmp_path: Pa
     assert {"line.toml", "state/journal.sqlite", "state/people.db", "state/pki/edge_cert.der"} <= held
     assert {f"parts/sensor_bundle/{name}" for name in ("graph.onnx", "card.toml", "golden.npz")} <= held
     assert "state/picked.log" in held
+    assert "state/journal.sqlite.reserve" not in held, "room, not data"
     assert set(made.left_out) == {"pki/edge_key.pem", "pki/password", "token"}
     assert held == {*made.files, "manifest.json"}
     assert not any(b"secret" in (tmp_path / "copy" / name).read_bytes() for name in held)
