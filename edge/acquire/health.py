@@ -14,6 +14,7 @@ from control.signals import Quality
 from edge.acquire.raw import Raw
 
 SKEW_S = 1.0  # our choice: clocks that agree better than this are synchronised
+REFRESHED_S = 1.0  # servers refresh the value of their clock once a second: up to that it may be old
 WAITING = "BadWaitingForInitialData"  # a server's word for a value that has not come yet: no fault
 NAMED = 3  # items that a finding names before it counts the rest
 
@@ -65,20 +66,19 @@ class HealthBook:
         """Every item, in the order it was first looked at."""
         return tuple(self._items.values())
 
-    def findings(self, now_s: float, wall_s: float) -> Iterator[Finding]:
+    def findings(self, now_s: float, server_off_s: float | None) -> Iterator[Finding]:
         """What people must be told: items that are bad, and clocks that disagree.
 
-        now_s: the line's time; wall_s: this machine's, both s since the epoch, UTC.
+        now_s: the line's time, s since the epoch, UTC; server_off_s: the server's clock minus ours, None: not told.
         """
         bad = [i for i in self._items.values() if i.quality is Quality.BAD and (i.seen or i.reason != WAITING)]
         if bad:
             told = ", ".join(f"{i.tag} ({i.reason if i.seen else 'never seen: ' + i.reason})" for i in bad[:NAMED])
             more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
             yield Finding("tags_bad", f"{len(bad)} of {len(self._items)} tags are bad: {told}{more}"[:300], 3, 10.0)
-        servers = [item.server_s for item in self._items.values() if item.server_s is not None]
-        if servers and abs(max(servers) - wall_s) > SKEW_S:
-            off = max(servers) - wall_s
-            yield Finding("clock_server", f"the server's clock is {off:+.1f} s off ours: synchronise both", 3, 10.0)
+        if server_off_s is not None and not -SKEW_S - REFRESHED_S <= server_off_s <= SKEW_S:
+            text = f"the server's clock is {server_off_s:+.1f} s off ours: synchronise both"
+            yield Finding("clock_server", text, 3, 10.0)
         ahead = [i for i in self._items.values() if i.source_s is not None and i.source_s - now_s > SKEW_S]
         if ahead:
             worst = max(ahead, key=lambda i: i.source_s or 0.0)

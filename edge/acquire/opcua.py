@@ -32,6 +32,7 @@ from edge.pki import ClientCredentials
 from edge.signals import Link, Scan
 from edge.units import of_server
 
+SERVER_CLOCK = ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime)
 PAUSE_SHARE = 0.25  # of a cycle, between attempts to connect: the line is back within two cycles of its return
 NOTHING = Learned({}, (), {}, ())
 
@@ -58,6 +59,7 @@ class OpcUaLine:
         self._known = NOTHING
         self._health = HealthBook()
         self._session_id = 0
+        self._server_off_s: float | None = None
         self._moved: tuple[object, float] = ((), time.monotonic())  # what was seen when something moved last
         self.told = (0.0, time.monotonic())  # the line's time as last told, and when (monotonic)
 
@@ -90,7 +92,7 @@ class OpcUaLine:
             return self._lost(trouble)
         link, now_s = self._time(raw, wall_s)
         raw = self._health.note(raw | far, now_s)
-        told = (*told, *self._findings(wall_s), *self._health.findings(now_s, wall_s))
+        told = (*told, *self._findings(wall_s), *self._health.findings(now_s, self._server_off_s))
         axis = self._analyser.axis if f"{self._config.analyser.prefix}.AcquisitionCounter" in raw else None
         scan = to_scan(
             self._config, raw, axis, now_s=now_s, epoch=self.epoch, session_id=self._session_id, link=link
@@ -182,8 +184,10 @@ class OpcUaLine:
             session = await self._plc.ready()
             read = self._known.read
             asked = () if self._analyser.station is not None else self._analyser.asked()
-            values = await session.read([*(self._known.nodes[tag] for tag in read), *asked])
+            clock, *values = await session.read([SERVER_CLOCK, *(self._known.nodes[tag] for tag in read), *asked])
             wall_s = time.time()
+            server_s = _number(raw_of(clock, wall_s))
+            self._server_off_s = None if server_s is None else server_s - wall_s
             raw = {tag: raw_of(value, wall_s) for tag, value in zip(read, values, strict=False)}
             if asked:
                 raw |= await self._analyser.take(session, values[len(read) :], wall_s)

@@ -372,6 +372,28 @@ def test_bad_holds_and_is_shed_by_time(tmp_path: Path, reference_line: Line, sec
     run(story())
 
 
+def test_without_a_working_setpoint_what_was_given_and_measured_stand_for_it(
+    tmp_path: Path, reference_line: Line, secrets: Path
+) -> None:
+    """Request, Permit, HeartbeatIn, SP_Remote and PV: nothing else of the handshake is read or written."""
+
+    async def story() -> None:
+        async with standing(tmp_path, reference_line, secrets, plc="plain", opcua={"handshake": []}) as stand:
+            await stand.turn(2)
+            readings = stand.scan.readings
+            assert not readings["Apc.RemoteActive"].value
+            assert readings[f"{API}.SP_Working"] == readings[f"{API}.PV"], "local: what is measured"
+            await stand.close_loop()
+            stand.rig.plc.change_recipe(api_pct=11.0)
+            thoughts = await stand.turn(12)
+            assert all(t.command.writes for t in thoughts[-3:]), [t.command.reasons for t in thoughts]
+            assert stand.scan.readings[f"{API}.SP_Working"].value == stand.scan.readings[f"{API}.SP_Remote"].value
+            assert working(stand)[API] > 2.1, "the recipe's step was followed"
+            assert {a.outcome for a in stand.recorder.outcomes[-6:]} == {"good"}
+
+    run(story())
+
+
 def test_the_loop_runs_on_a_plain_plc_and_says_what_is_missing(
     tmp_path: Path, reference_line: Line, secrets: Path
 ) -> None:
