@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+
+# Seconds of silence, seconds between questions, questions without an answer; ms that sent bytes may stay unanswered.
+ASKED = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
 
 
 class Link:
@@ -67,6 +71,7 @@ class Link:
         if task is not None:
             self._relays.add(task)
             task.add_done_callback(self._relays.discard)
+        _keep_asking(writer)
         self._ends.add(writer)
         await self._open.wait()
         try:
@@ -114,3 +119,12 @@ class Link:
             except ConnectionError:
                 piece = b""
             await held.put(piece)
+
+
+def _keep_asking(writer: asyncio.StreamWriter) -> None:
+    """Have the kernel ask a silent client whether it is there, as PLCs do: one whose end got lost does not stay."""
+    wire = writer.get_extra_info("socket")
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ASKED:
+        if hasattr(socket, option):
+            wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

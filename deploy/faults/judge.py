@@ -88,7 +88,7 @@ def judge(
     _handshake(verdict, cycles)
     _setpoints(verdict, cycles, line, watchdog_s)
     _growth(verdict, sizes, "service", {"rss_mb": 6.0, "files": 1.0, "sockets": 1.0, "tasks": 2.0})
-    _growth(verdict, ticks, "line", {"connections": 2.0, "subscriptions": 1.0, "tasks": 12.0})
+    _growth(verdict, ticks, "line", {"connections": 4.0, "subscriptions": 1.0, "tasks": 40.0})
     stalls = [b - a for a, b in machine.stalls]
     worst_s = max(stalls, default=0.0)
     verdict.figures["machine"] = {"stalls": len(stalls), "worst_s": worst_s, "excused": verdict.excused}
