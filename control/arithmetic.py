@@ -104,9 +104,9 @@ class Interpreted:
                 pivot = np.sqrt(c[j])
                 c *= 1.0 / pivot
                 c[j], c[-1] = pivot, c[n]
-                panel[j + 1 :] -= np.outer(c[j + 1 : n], c)
+                panel[j + 1 :] -= c[j + 1 : n, None] * c
                 if k + 1 < nodes:
-                    left[k + 1] -= np.outer(c[n + 1 : -1], c[n + 1 :])
+                    left[k + 1] -= c[n + 1 : -1, None] * c[n + 1 :]
             panels.append(panel)
         step = np.empty((nodes, n))
         for k in range(nodes - 1, -1, -1):

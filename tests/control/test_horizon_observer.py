@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from control.bundle import ControllerBundle
+from control.native import cache_folder, native
 from control.observe import Memory, Observation, Observer, observe
 from control.settings import ControlSettings
 from control.signals import Belief, LabResult, Target
@@ -19,7 +20,8 @@ CYCLE_S = 5.0
 @pytest.fixture(scope="module")
 def horizon(settings: ControlSettings, bundle: ControllerBundle) -> Observer:
     table = settings.observer.model_copy(update={"name": "mhe", "horizon_steps": 72})
-    return Observer(bundle, settings.model_copy(update={"observer": table}))
+    # In machine code where there is a compiler, as the service runs it: the same bits, and the tests take seconds.
+    return Observer(native(bundle, cache_folder()), settings.model_copy(update={"observer": table}))
 
 
 def run(observer: Observer, nir: np.ndarray, lab: dict[int, LabResult] | None = None) -> tuple[list[Belief], Memory]:
