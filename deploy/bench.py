@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from control.errors import ControlError
-from deploy import control_bench, cycle_bench, sensor_bench, service_facts
+from deploy import control_bench, cycle_bench, record_bench, sensor_bench, service_facts
 from deploy.service_facts import Fact
 from deploy.side_by_side import Row
 from edge.errors import PatloopError
@@ -38,6 +38,9 @@ def bench(out: Path, model: Path | None) -> None:
             if not model:
                 whole = cycle_bench.compared(status.update)
                 rows.append(whole.row)
+                told = list(record_bench.rows(status.update))
+                rows += [row for row in told if isinstance(row, Row)]
+                found += [fact for fact in told if isinstance(fact, Fact)]
                 found += [*service_facts.facts(status.update), whole.fact()]
         except (ControlError, PatloopError) as error:
             raise click.ClickException(str(error)) from error

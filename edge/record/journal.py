@@ -127,6 +127,16 @@ class Journal:
         found = self._select("= ?", None, "", (seq,))
         return found[0] if found else None
 
+    def blob(self, seq: int) -> bytes | None:
+        """The blob of a record, without the rest of it; None when it has none. Raises RecorderError."""
+        try:
+            with self._lock:
+                table = "records" if (self._format or read_format(self._connection)) == 1 else "blobs"
+                found = self._connection.execute(f"SELECT blob FROM {table} WHERE seq = ?", (seq,)).fetchone()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise RecorderError(f"journal {self.path} cannot be read: {error}") from error
+        return None if found is None else found[0]
+
     def close(self) -> None:
         """Close the file; the last one to close folds the write-ahead log into it."""
         with self._lock:

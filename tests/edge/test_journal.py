@@ -196,6 +196,19 @@ def test_a_head_that_cannot_be_noted_is_told(path: Path) -> None:
             journal.append("cycle", 1.0, encode({}))
 
 
+@pytest.mark.parametrize("form", [1, 2])
+def test_a_blob_is_read_without_its_record(path: Path, form: int) -> None:
+    path.parent.mkdir()
+    if form == 1:
+        begin_format_1(path)
+    with Journal.open(path, LINE) as journal, Journal.open_reader(path) as reader:
+        journal.append("cycle", 1.0, encode({}), b"seen")
+        journal.append("act", 1.0, encode({}))
+        assert [reader.blob(seq) for seq in (1, 2, 3, 9)] == [None, b"seen", None, None]
+    with pytest.raises(RecorderError, match="cannot be read"):
+        reader.blob(2)
+
+
 def test_a_journal_of_the_first_format_goes_on_in_it(path: Path) -> None:
     path.parent.mkdir()
     begin_format_1(path)
