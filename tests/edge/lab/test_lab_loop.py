@@ -29,6 +29,7 @@ def test_what_others_tell_is_used_once_corrected_and_replayed(tmp_path: Path, mo
     line = compose_for(LINE_FILE, "mpc")
     path = tmp_path / "journal.sqlite"
     with Journal.open(path, line.config.line.name, now=lambda: 1_760_000_000.0) as journal:
+        silent = line.config.model_copy(update={"context": None})  # this line does not tell its batch itself
         intake = Intake(journal, LabTable(), line.config.line.cycle_s)
 
         class Beside(RigLine):  # type: ignore[valid-type, misc]
@@ -38,7 +39,7 @@ def test_what_others_tell_is_used_once_corrected_and_replayed(tmp_path: Path, mo
 
             async def scan(self) -> Scan:
                 if not hasattr(self, "record"):
-                    self.record = WithRecord(_Bare(super().scan), journal, line.config)
+                    self.record = WithRecord(_Bare(super().scan), journal, silent)
                 self.looks += 1
                 scan = await self.record.scan()
                 if self.looks == WRONG_AT - 20:
