@@ -29,7 +29,7 @@ START = {"FeederApi": 2.0, "FeederMcc": 10.8, "FeederLac": 7.0, "FeederMgst": 0.
 LAG_S = {"MainForce": 8.0}
 LEVELS = np.arange(6.0, 14.01, 0.5)
 MEMBERS = 6
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 def spectra(seed: int = 5) -> dict[str, Any]:

@@ -85,7 +85,7 @@ const first = new Promise((heard) => {
 });
 await new Promise((ready, no) => { item.on("initialized", ready); item.on("err", (words) => no(new Error(words))); });
 process.stdout.write("listening\n");
-const event = await Promise.race([first, new Promise((_, no) => setTimeout(() => no(new Error("no event came")), 20000))]);
+const event = await Promise.race([first, new Promise((_, no) => setTimeout(() => no(new Error("no event came")), 60000))]);
 
 const condition = `ns=${own};s=${told.line}/Alarms/${event.ConditionName}`;
 report.acknowledged = (await session.acknowledgeCondition(condition, event.EventId, "seen from afar")).name;

@@ -64,7 +64,7 @@ def pem_of(der: Path, pem: Path) -> Path:
     return pem
 
 
-async def told_by(node: Path, program: str, told: dict[str, Any], patience_s: float = 80.0) -> dict[str, Any]:
+async def told_by(node: Path, program: str, told: dict[str, Any], patience_s: float = 180.0) -> dict[str, Any]:
     """What a program that is told JSON and answers with one line of JSON has to say."""
     process = await asyncio.create_subprocess_exec(
         node, HERE / program, cwd=HERE,

@@ -121,7 +121,8 @@ function spectrometer(addressSpace) {
 }
 
 function fixed(node, dataType, read) {
-  node.bindVariable({ timestamped_get: () => new DataValue({ value: new Variant({ dataType, value: read() }), sourceTimestamp: new Date() }) }, true);
+  node.bindVariable({ timestamped_get: () => new DataValue({
+    value: new Variant({ dataType, value: read() }), sourceTimestamp: new Date(1000 * plant.timeS) }) }, true);
 }
 
 // The type leaves open what ScaledData is: here an array over an axis (Part 8).

@@ -25,6 +25,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "PasswordHasher", lambda: PasswordHasher(1, 8, 1))
 
 
+@pytest.mark.timeout(240)
 def test_another_stack_finds_the_soft_sensor_hears_the_alarm_and_asks(tmp_path: Path) -> None:
     node = installed()
 
@@ -47,12 +48,12 @@ def test_another_stack_finds_the_soft_sensor_hears_the_alarm_and_asks(tmp_path: 
             assert process.stdout is not None
             process.stdin.write(json.dumps(told).encode())
             process.stdin.close()
-            while (line := await asyncio.wait_for(process.stdout.readline(), 40)) != b"listening\n":
+            while (line := await asyncio.wait_for(process.stdout.readline(), 90)) != b"listening\n":
                 assert line, (await process.communicate())[1].decode()[-2000:]
             at_s = here.shift.time_s
             here.shift.alarms = (Alarm("hidden_loss", "FeederApi delivers -3 %", 1, at_s, at_s),)
             await here.cycle()
-            out, err = await asyncio.wait_for(process.communicate(), 40)
+            out, err = await asyncio.wait_for(process.communicate(), 90)
             lines = [each for each in out.decode().splitlines() if each.startswith("{")]
             assert lines, err.decode()[-2000:]
             report = json.loads(lines[-1])

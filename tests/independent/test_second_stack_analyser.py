@@ -53,7 +53,7 @@ class Look:
         return self.scan
 
     async def until(self, link: Link) -> Scan:
-        for _ in range(300):
+        for _ in range(600):
             self.scan = await self.line.scan()
             if self.scan.link is link:
                 return self.scan
@@ -236,7 +236,7 @@ def test_a_swapped_server_certificate_is_refused_and_told(tmp_path: Path) -> Non
             identity(tmp_path / "plant", "plant", "urn:second:stack:plant")
             await look.plant.start()
             (tmp_path / "pki" / "server.der").write_bytes(pinned)
-            for _ in range(200):
+            for _ in range(600):
                 look.scan = await look.line.scan()
                 if "line_refused" in look.told():
                     break

@@ -23,7 +23,7 @@ from edge.record.journal import Journal
 from edge.record.replay import replay_journal
 from edge.record.verify import verify
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SPEED = 20.0
 
 
@@ -100,7 +100,7 @@ async def running(folder: Path, **analyser: str) -> AsyncIterator[Loop]:
             await process.wait()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_the_loop_closes_and_meets_what_the_plant_does(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path, find='"adi"') as loop:

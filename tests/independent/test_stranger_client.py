@@ -66,7 +66,7 @@ def nothing_open(report: dict[str, Any]) -> None:
     assert {kind for each in taken["endpoints"] for kind in each["tokens"]} == {"UserName"}
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(240)
 def test_the_boxs_own_server_is_closed(tmp_path: Path, node: Path) -> None:
     async def story() -> None:
         async with site(tmp_path, cycles=3) as here:
@@ -94,7 +94,7 @@ def test_the_boxs_own_server_is_closed(tmp_path: Path, node: Path) -> None:
     asyncio.run(story())
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(240)
 def test_the_simulated_lines_server_is_closed_but_for_the_tags_of_each_role(tmp_path: Path, node: Path) -> None:
     async def story() -> None:
         rig = Rig(load_scenario("nominal"), 1)
