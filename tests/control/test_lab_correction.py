@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from control.native import cache_folder, native
 from control.observe import Memory, Observation, Observer, observe
 from control.signals import Belief, LabResult, Target
 from control.track.gap import Fed, begin, confirm, follow
@@ -16,13 +17,13 @@ from control.track.settings import TrackSettings
 TARGET = Target(10.0, 20.0, 250.0)
 SETPOINTS = {"FeederApi": 2.0, "FeederMcc": 10.8, "FeederLac": 7.0, "FeederMgst": 0.2, "MainForce": 9.55}
 FLOWS = {f"y_flow_{n}": (v, 0.015 * v) for n, v in SETPOINTS.items() if n != "MainForce"}
-CYCLE_S, SAMPLED_S = 5.0, 1200.0
-RIGHT = LabResult(7, SAMPLED_S, 1500.0, 10.05, 251.0, 80.0, "S1")
+CYCLE_S, SAMPLED_S = 5.0, 600.0
+RIGHT = LabResult(7, SAMPLED_S, 750.0, 10.05, 251.0, 80.0, "S1")
 WRONG = replace(RIGHT, assay_pct=8.5, tablet_weight_mg=238.0)
 CORRECTION = replace(RIGHT, counter=9, corrects=True)
 
 
-def run(observer: Observer, results: dict[float, LabResult], until_s: float = 2400.0) -> tuple[list[Belief], list[str]]:
+def run(observer: Observer, results: dict[float, LabResult], until_s: float = 1000.0) -> tuple[list[Belief], list[str]]:
     """Beliefs after each cycle of a steady line, and every note; results by the time they come."""
     random, memory, beliefs, notes = np.random.default_rng(5), None, [], []
     for k in range(int(until_s / CYCLE_S)):
@@ -36,14 +37,19 @@ def run(observer: Observer, results: dict[float, LabResult], until_s: float = 24
     return beliefs, notes
 
 
-@pytest.mark.parametrize("name", ["kalman", "mhe"])
-def test_the_belief_is_as_if_the_wrong_result_had_never_come(observer: Observer, name: str) -> None:
+def named(observer: Observer, name: str) -> Observer:
+    """The same observer by that name; in machine code where there is a compiler, as the service runs it."""
     noise = observer.settings.observer.model_copy(update={"name": name})
     settings = observer.settings.model_copy(update={"observer": noise})
-    watching = Observer(observer.bundle, settings)
-    mended, notes = run(watching, {1500.0: WRONG, 1540.0: CORRECTION})
-    misled, _ = run(watching, {1500.0: WRONG})
-    straight, _ = run(watching, {1540.0: RIGHT})
+    return Observer(native(observer.bundle, cache_folder()), settings)
+
+
+@pytest.mark.parametrize("name", ["kalman", "mhe"])
+def test_the_belief_is_as_if_the_wrong_result_had_never_come(observer: Observer, name: str) -> None:
+    watching = named(observer, name)
+    mended, notes = run(watching, {750.0: WRONG, 800.0: CORRECTION})
+    misled, _ = run(watching, {750.0: WRONG})
+    straight, _ = run(watching, {800.0: RIGHT})
     off = abs(misled[-1].nir_bias_pct - straight[-1].nir_bias_pct)
     least = {"kalman": 0.3, "mhe": 0.03}[name]  # the window's loss weighs a gross error down by itself
     assert off > least, "a wrong result moves the belief: there is something to correct"
@@ -54,16 +60,15 @@ def test_the_belief_is_as_if_the_wrong_result_had_never_come(observer: Observer,
 
 def test_a_correction_from_before_the_memory_is_noted(observer: Observer) -> None:
     memory_s = observer.noise.memory_s
-    late = 1500.0 + memory_s + 600.0
-    _, notes = run(observer, {1500.0: WRONG, late: CORRECTION}, until_s=late + 50.0)
+    late = 750.0 + memory_s + 600.0
+    _, notes = run(observer, {750.0: WRONG, late: CORRECTION}, until_s=late + 50.0)
     assert any("S1 is corrected: as old as the memory" in note for note in notes)
     assert any("S1 is older than the memory" in note for note in notes)
 
 
 def test_a_correction_from_before_the_window_is_noted(observer: Observer) -> None:
-    noise = observer.settings.observer.model_copy(update={"name": "mhe"})
-    watching = Observer(observer.bundle, observer.settings.model_copy(update={"observer": noise}))
-    _, notes = run(watching, {1500.0: WRONG, 1700.0: CORRECTION}, until_s=1750.0)
+    watching = named(observer, "mhe")
+    _, notes = run(watching, {750.0: WRONG, 980.0: CORRECTION})
     assert any(note.startswith("y_lab_assay: dropped") and "outside the window" in note for note in notes)
 
 
