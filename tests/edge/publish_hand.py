@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import queue
 import shutil
 import signal
 import socket
@@ -17,8 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
+from edge.publish.sparkplug_payload import Payload, decode
 from edge.record.canonical import encode
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
@@ -29,6 +33,7 @@ LINE_FILE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 PASSWORD = "of-this-test-only"
+TOPIC = "spBv1.0/patloop/{kind}/edge"
 
 
 def recorded(path: Path) -> list[tuple[bytes, bytes | None, float]]:
@@ -202,3 +207,51 @@ class Wire:
                 one.close()
 
 
+class Host:
+    """A consumer that takes what comes as it comes: nothing is sorted, nothing told apart."""
+
+    def __init__(self, port: int) -> None:
+        self.came: queue.SimpleQueue[tuple[str, Payload]] = queue.SimpleQueue()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="host", clean_session=False)
+        self.client.username_pw_set("host", PASSWORD)
+        self.client.on_message = self._take
+        self.client.on_connect = lambda c, *_: c.subscribe("spBv1.0/#", 1)
+        self.listens = 0
+        self.client.on_subscribe = self._heard
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        self.seen: list[tuple[str, Payload]] = []
+
+    def _take(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+        if "NCMD" not in message.topic:  # its own commands, good ones and others
+            self.came.put((message.topic, decode(bytes(message.payload))))
+
+    def _heard(self, *_: object) -> None:
+        self.listens += 1
+
+    def look(self) -> list[tuple[str, Payload]]:
+        while not self.came.empty():
+            self.seen.append(self.came.get())
+        return self.seen
+
+    def data(self) -> list[Payload]:
+        return [told for topic, told in self.look() if topic == TOPIC.format(kind="DDATA") + "/CDC-REF-1"]
+
+    def numbers(self) -> list[int]:
+        return [int(told.metrics[0].value or 0) for told in self.data()]
+
+    def until(self, count: int) -> list[int]:
+        deadline = time.monotonic() + 60
+        while len(self.numbers()) < count:
+            assert time.monotonic() < deadline, f"{len(self.numbers())} of {count} records came"
+            time.sleep(0.05)
+        time.sleep(0.2)  # what comes twice comes late
+        return self.numbers()
+
+    def ask(self, name: str, payload: bytes) -> None:
+        self.client.publish(TOPIC.format(kind=name), payload, qos=1).wait_for_publish(10)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()

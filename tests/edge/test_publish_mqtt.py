@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -17,76 +16,16 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
-from paho.mqtt.enums import CallbackAPIVersion
-from publish_hand import PASSWORD, Wire, broker, free_port, go_on, line_file, numbers, recorded
+from publish_hand import Host, Wire, broker, free_port, go_on, line_file, numbers, recorded
 
 from edge.config import read_config
-from edge.errors import ConfigError, LinkLost, RecorderError
+from edge.errors import LinkLost, RecorderError
 from edge.pki import make_server_certificate
 from edge.publish.mqtt_commands import mqtt as command
 from edge.publish.sparkplug import REBIRTH, SparkplugPublisher
 from edge.publish.sparkplug_metrics import definitions
-from edge.publish.sparkplug_payload import DataType, Metric, Payload, decode, encode
+from edge.publish.sparkplug_payload import DataType, Metric, Payload, encode
 from edge.record.journal import Journal
-
-TOPIC = "spBv1.0/patloop/{kind}/edge"
-# Made with another implementation's classes from the same payload (pysparkplug 0.6.1), so that both ends cannot share a
-# mistake: a double with quality and unit, a null, a negative integer by alias, a flag, a text, a large number; seq 7.
-OTHERS = bytes.fromhex(
-    "08b8f7ddbda03412390a016110031801200a28014a230a075175616c6974790a07656e67556e69741205080318c0011208080c42046b672f"
-    "6869000000000000f83f12090a016e1802200a3801121110091802200458fbffffffffffffffff0112090a01621803200b7001120a0a0173"
-    "1804200c7a017812110a017518042008588080808080808080101807"
-)
-
-
-class Host:
-    """A consumer that takes what comes as it comes: nothing is sorted, nothing told apart."""
-
-    def __init__(self, port: int) -> None:
-        self.came: queue.SimpleQueue[tuple[str, Payload]] = queue.SimpleQueue()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="host", clean_session=False)
-        self.client.username_pw_set("host", PASSWORD)
-        self.client.on_message = self._take
-        self.client.on_connect = lambda c, *_: c.subscribe("spBv1.0/#", 1)
-        self.listens = 0
-        self.client.on_subscribe = self._heard
-        self.client.reconnect_delay_set(1, 1)
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        self.seen: list[tuple[str, Payload]] = []
-
-    def _take(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
-        if "NCMD" not in message.topic:  # its own commands, good ones and others
-            self.came.put((message.topic, decode(bytes(message.payload))))
-
-    def _heard(self, *_: object) -> None:
-        self.listens += 1
-
-    def look(self) -> list[tuple[str, Payload]]:
-        while not self.came.empty():
-            self.seen.append(self.came.get())
-        return self.seen
-
-    def data(self) -> list[Payload]:
-        return [told for topic, told in self.look() if topic == TOPIC.format(kind="DDATA") + "/CDC-REF-1"]
-
-    def numbers(self) -> list[int]:
-        return [int(told.metrics[0].value or 0) for told in self.data()]
-
-    def until(self, count: int) -> list[int]:
-        deadline = time.monotonic() + 60
-        while len(self.numbers()) < count:
-            assert time.monotonic() < deadline, f"{len(self.numbers())} of {count} records came"
-            time.sleep(0.05)
-        time.sleep(0.2)  # what comes twice comes late
-        return self.numbers()
-
-    def ask(self, name: str, payload: bytes) -> None:
-        self.client.publish(TOPIC.format(kind=name), payload, qos=1).wait_for_publish(10)
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 @pytest.fixture(scope="module")
@@ -124,23 +63,6 @@ def publisher(file: Path) -> SparkplugPublisher:
     config, _ = read_config(file)
     assert config.mqtt is not None
     return SparkplugPublisher(config.mqtt, config.line.name, definitions(config), file.parent, time.time)
-
-
-def test_payloads_are_what_another_implementation_writes() -> None:
-    told = (
-        Metric(1.5, DataType.DOUBLE, 1, "a", 3, historical=True, quality="good", unit="kg/h"),
-        Metric(float("nan"), DataType.DOUBLE, 2, "n"),
-        Metric(-5, DataType.INT64, 2, alias=9),
-        Metric(value=True, datatype=DataType.BOOLEAN, time_ms=3, name="b"),
-        Metric("x", DataType.STRING, 4, "s"),
-        Metric(2**60, DataType.UINT64, 4, "u"),
-    )
-    assert encode(Payload(1795425795000, told, 7)) == OTHERS
-    back = decode(OTHERS)
-    assert back.metrics[1].value is None
-    assert [m.value for m in back.metrics if m.name != "n"] == [m.value for m in told if m.name != "n"]
-    with pytest.raises(ValueError, match="not a Sparkplug"):
-        decode(b"\xff\xff\xff")
 
 
 def test_births_then_every_record_once_with_its_numbers(
@@ -327,19 +249,6 @@ def test_another_journal_is_never_sent_as_the_same_line(
     with Journal.open_reader(path) as journal, pytest.raises(RecorderError, match="record 11 is not the one"):
         sender.turn(journal)
     sender.close()
-
-
-@pytest.mark.parametrize(
-    ("table", "word"),
-    [
-        ('host = "10.0.0.1"\nuser = "u"\npassword_file = "p"\nplain = true', "this machine only"),
-        ('host = "10.0.0.1"\nuser = "u"\npassword_file = "p"', "name ca"),
-        ('host = "b"\nuser = "u"\npassword_file = "p"\nca = "c"\ngroup = "a/b"', "group"),
-    ],
-)
-def test_an_unsafe_table_is_refused(tmp_path: Path, table: str, word: str) -> None:
-    with pytest.raises(ConfigError, match=word):
-        read_config(line_file(tmp_path, f"\n[mqtt]\n{table}\n"))
 
 
 # paho leaves the socket of a refused handshake to the garbage collector.
