@@ -7,6 +7,7 @@ test_acceptance_rows.py: every row has a test, and every test is there.
 
 from __future__ import annotations
 
+LATER = "tests/hil/test_opcua_late.py"
 LOOP, STREAM, LINK = "tests/hil/test_opcua_loop.py", "tests/hil/test_opcua_stream.py", "tests/hil/test_opcua_link.py"
 TYPED, RECORD = "tests/hil/test_opcua_typed.py", "tests/hil/test_opcua_record.py"
 WIRE, SERVER = "tests/hil/test_wire_faults.py", "tests/hil_sim/test_server_wire.py"
@@ -14,7 +15,7 @@ STRANGER, MACHINE = "tests/independent/test_stranger_client.py", "tests/edge/tes
 SECOND = "tests/independent/test_second_stack_analyser.py"
 PUBLISH = "tests/edge/test_publish_opcua_door.py"
 
-LATE = f"{LOOP}::test_a_late_write_moves_nothing_where_the_plc_checks"
+LATE = f"{LATER}::test_a_late_write_moves_nothing_where_the_plc_checks"
 RENEWED = f"{LINK}::test_the_channel_is_renewed_under_load"
 SPOILT = f"{STREAM}::test_a_spoilt_array_is_named_and_not_used"
 COUNTED = f"{STREAM}::test_duplicated_skipped_and_restarted_counters"
@@ -33,13 +34,13 @@ ROWS: dict[str, tuple[str, ...]] = {
         LATE, f"{SERVER}::test_an_open_write_in_a_cut_link_arrives_late_and_moves_nothing",
     ),
     "late write (b): a plain PLC takes it, the edge notices and adopts": (
-        f"{LOOP}::test_a_late_write_that_a_plain_plc_takes_is_noticed_and_adopted",
-        f"{LOOP}::test_a_setpoint_that_is_not_ours_is_noticed_adopted_and_corrected",
+        f"{LATER}::test_a_late_write_that_a_plain_plc_takes_is_noticed_and_adopted",
+        f"{LATER}::test_a_setpoint_that_is_not_ours_is_noticed_adopted_and_corrected",
     ),
     "late write (c): the sequence and session check refuses": (
         LATE, f"{WIRE}::test_a_cut_connection_lets_nothing_late_move_the_plant",
     ),
-    "muted server": (f"{LOOP}::test_a_muted_server_does_what_it_heard_and_that_is_seen",),
+    "muted server": (f"{LATER}::test_a_muted_server_does_what_it_heard_and_that_is_seen",),
     "refused write": (f"{LOOP}::test_a_refused_write_names_step_tag_and_code",),
     "ignored write": (f"{LOOP}::test_an_ignored_write_stops_the_moves",),
     "no response": (LOST,),
@@ -83,8 +84,8 @@ ROWS: dict[str, tuple[str, ...]] = {
 }
 
 PITFALLS: dict[int, tuple[str, ...] | str] = {
-    1: (LATE, f"{LOOP}::test_a_late_write_that_a_plain_plc_takes_is_noticed_and_adopted"),
-    2: (f"{LOOP}::test_a_muted_server_does_what_it_heard_and_that_is_seen",),
+    1: (LATE, f"{LATER}::test_a_late_write_that_a_plain_plc_takes_is_noticed_and_adopted"),
+    2: (f"{LATER}::test_a_muted_server_does_what_it_heard_and_that_is_seen",),
     3: (LOST, f"{LOOP}::test_a_command_of_an_older_epoch_is_dropped"),
     4: (SWAPPED, f"{LINK}::test_wrong_password_and_untrusted_certificate_are_refusals"),
     5: (BACKGROUND, f"{MACHINE}::test_pauses_grow_to_the_cap_and_spread_by_name_and_never_by_chance"),
