@@ -5,6 +5,7 @@ Every route is in one table with the roles that may use it; whatever is not ther
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +17,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 
@@ -77,10 +80,19 @@ def create_app(
         )  # fmt: skip
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _told(status))
+    app.add_exception_handler(RequestValidationError, _not_as_asked)
     app.add_middleware(
         Door, tokens=tokens, monotonic=monotonic, counted=api.metrics.counted, open_metrics=open_metrics, https=https
     )
     return app
+
+
+class Plainly(JSONResponse):
+    """JSON in ASCII: what was sent to us can be told back, even where it is no text that UTF-8 can carry."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class _Api:
@@ -231,9 +243,14 @@ _STATUS: dict[type[Exception], int] = {
 
 def _told(status: int) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
     async def say(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, status_code=status)
+        return Plainly({"detail": str(error)}, status_code=status)
 
     return say
+
+
+async def _not_as_asked(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), "what this is registered for"
+    return Plainly({"detail": jsonable_encoder(error.errors())}, status_code=422)
 
 
 def _let_in(roles: frozenset[ApiRole]) -> Callable[[Request], None]:
