@@ -58,8 +58,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "NaN, Inf, short, empty, spiked spectrum": (SPOILT,),
     "shifted spectrum": (f"{STREAM}::test_a_shifted_spectrum_is_outside_what_the_model_knows",),
     "old and future timestamps": (
-        f"{STREAM}::test_an_analyser_whose_clock_is_wrong",
-        f"{STREAM}::test_a_plc_whose_clock_is_wrong_is_fresh_as_long_as_it_moves",
+        f"{CLOCK}::test_an_analyser_whose_clock_is_wrong",
+        f"{CLOCK}::test_a_plc_whose_clock_is_wrong_is_fresh_as_long_as_it_moves",
     ),
     "Bad and Uncertain: hold, then shed by time": (BAD, QUALITY),
     "restart with another namespace order": (
@@ -106,7 +106,7 @@ PITFALLS: dict[int, tuple[str, ...] | str] = {
     20: (f"{LINK}::test_certificates_are_told_thirty_days_before_they_end",),
     21: (f"{SERVER}::test_accounts_certificates_and_policies_are_enforced",),
     22: (RENEWED,),
-    23: (f"{STREAM}::test_a_plc_whose_clock_is_wrong_is_fresh_as_long_as_it_moves",),
+    23: (f"{CLOCK}::test_a_plc_whose_clock_is_wrong_is_fresh_as_long_as_it_moves",),
     24: (ORDER,),
     25: (ORDER, f"{TYPED}::test_the_loop_runs_on_a_stream_found_by_type"),
     26: "vendors' types are never loaded: AxisInformation, Range and EUInformation are built in",

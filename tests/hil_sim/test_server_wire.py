@@ -99,7 +99,7 @@ def test_a_session_cannot_be_taken_over_from_another_channel(tmp_path):
             thief.uaclient.protocol.authentication_token = token
             with pytest.raises(ua.UaError):
                 await thief.uaclient.activate_session(ua.ActivateSessionParameters())
-            with pytest.raises((ua.UaError, TimeoutError, ConnectionError)):
+            with pytest.raises((ua.UaError, TimeoutError, ConnectionError)):  # noqa: PT012 - sent or answered: refused
                 taken = await thief.uaclient.write_attributes(
                     [ua.NodeId("Apc.OperatorEnable", 2)], [ua.DataValue(ua.Variant(True, V.Boolean))],
                     ua.AttributeIds.Value,
