@@ -9,6 +9,7 @@ from __future__ import annotations
 
 LATER = "tests/hil/test_opcua_late.py"
 LOOP, STREAM, LINK = "tests/hil/test_opcua_loop.py", "tests/hil/test_opcua_stream.py", "tests/hil/test_opcua_link.py"
+CLOCK = "tests/hil/test_opcua_clock.py"
 TYPED, RECORD = "tests/hil/test_opcua_typed.py", "tests/hil/test_opcua_record.py"
 WIRE, SERVER = "tests/hil/test_wire_faults.py", "tests/hil_sim/test_server_wire.py"
 STRANGER, MACHINE = "tests/independent/test_stranger_client.py", "tests/edge/test_connection_machine.py"
