@@ -109,7 +109,8 @@ class Retention:
         """The next piece, when enough of it is due."""
         first = self._pieces[-1].archived.piece.last + 1 if self._pieces else 2
         (newest,) = reader.execute("SELECT max(seq) FROM records").fetchone()
-        end = min(first + self._pace.rows - 1, newest - self._pace.newest)
+        # Whatever is still written, by whichever process, is packed with a record at most REACH back: not with these.
+        end = min(first + self._pace.rows - 1, newest - max(self._pace.newest, REACH))
         limits = [days for days in (self._table.keep_days, self._table.keep_spectra_days) if days is not None]
         if not large and limits:
             due = _last_older(reader, first, end, now_s - min(limits) * DAY_S)

@@ -65,6 +65,19 @@ def gathered(path: Path) -> dict[int, Row]:
     return found
 
 
+def test_another_process_may_go_on_packing_with_what_it_wrote_last(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with hasty(path) as journal, hasty(path) as other:
+        record(other, 30)
+        kept = Retention(journal, table(path, keep_days=0.1), LINE, Pace(rows=400, least=1, removed=8, newest=0))
+        for i in range(30, 130, 4):
+            run(kept, 3600.0 * i)
+            record(other, 4, first=i)
+            assert held(path), "every record that is there can be read"
+        assert kept.removed
+    assert verify(path).ok
+
+
 def test_old_cycles_go_to_the_archive_and_all_else_stays(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with hasty(path) as journal:
