@@ -69,7 +69,7 @@ def test_another_process_may_go_on_packing_with_what_it_wrote_last(tmp_path: Pat
     path = tmp_path / "journal.sqlite"
     with hasty(path) as journal, hasty(path) as other:
         record(other, 30)
-        kept = Retention(journal, table(path, keep_days=0.1), LINE, Pace(rows=400, least=1, removed=8, newest=0))
+        kept = Retention(journal, table(path, max_gb=1e-9), LINE, Pace(rows=400, least=1, removed=8, newest=0))
         for i in range(30, 130, 4):
             run(kept, 3600.0 * i)
             record(other, 4, first=i)
