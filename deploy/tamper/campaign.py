@@ -37,7 +37,11 @@ class Tally:
 
 @dataclass
 class Tampering:
-    """What a campaign found; disagree: trials of which the two verifiers did not say the same."""
+    """What a campaign found.
+
+    disagree: trials that only one of the two verifiers found; elsewhere: both found it, and where several things were
+    wrong at once they named another one first.
+    """
 
     seed: int
     trials: int = 0
@@ -45,6 +49,7 @@ class Tampering:
     changed_nothing: int = 0
     missed: list[str] = field(default_factory=list)
     disagree: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
     ways: dict[str, Tally] = field(default_factory=dict)
 
 
@@ -77,8 +82,11 @@ def _try(result: Tampering, name: str, way: Way, case: Case, folder: Path) -> bo
     result.trials += 1
     tally.tried += 1
     same_place = ours.first_bad_seq == theirs.bad_seq or ours.first_bad_seq is None or theirs.bad_seq is None
-    if ours.ok == bool(theirs.reason) or not same_place:
-        result.disagree.append(f"{trial}: {ours.reason or 'sound'} / {theirs.reason or 'sound'}")
+    told = f"{trial}: {ours.reason or 'sound'} / {theirs.reason or 'sound'}"
+    if ours.ok == bool(theirs.reason):
+        result.disagree.append(told)
+    elif not same_place:
+        result.elsewhere.append(told)
     if not ours.ok:
         tally.found += 1
         result.found += 1
@@ -122,7 +130,8 @@ def main(flips: int, others: int, seed: int, out: Path) -> None:
         click.echo(f"{name}: {tally.found} of {tally.tried} found, {tally.changed_nothing} changed no record")
     click.echo(
         f"{found.trials} trials: {found.found} found, {found.changed_nothing} changed no record, "
-        f"{len(found.missed)} missed, {len(found.disagree)} judged otherwise by the stand-alone verifier -> {out}"
+        f"{len(found.missed)} missed; the stand-alone verifier judged {len(found.disagree)} otherwise and named "
+        f"another damage first in {len(found.elsewhere)} -> {out}"
     )
     if found.missed or found.disagree:
         click.echo("\n".join([*found.missed, *found.disagree][:20]), err=True)
