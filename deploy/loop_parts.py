@@ -146,7 +146,11 @@ def _no_bundle(chosen: ControllerSettings) -> str:
         folder = bundle_folder(chosen)
     except ControlError as error:
         return str(error)
-    return "" if (folder / "card.toml").is_file() else f"no controller bundle in {folder.name}; build it"
+    try:
+        there = (folder / "card.toml").is_file()
+    except OSError as error:  # a name that no file can have
+        return f"no controller bundle in {folder.name[:40]}: {error.strerror}"
+    return "" if there else f"no controller bundle in {folder.name}; build it"
 
 
 def _guard(config: LineConfig, control: ControlSettings) -> Part:

@@ -250,7 +250,9 @@ def _told(status: int) -> Callable[[Request, Exception], Awaitable[JSONResponse]
 
 async def _not_as_asked(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), "what this is registered for"
-    return Plainly({"detail": jsonable_encoder(error.errors())}, status_code=422)
+    # What was sent is not told back: it may be NaN, which JSON has no word for, or as long as the sender likes.
+    told = [{key: part[key] for key in ("type", "loc", "msg")} for part in error.errors()]
+    return Plainly({"detail": jsonable_encoder(told)}, status_code=422)
 
 
 def _let_in(roles: frozenset[ApiRole]) -> Callable[[Request], None]:

@@ -18,6 +18,8 @@ def recorded_config(body: dict[str, Any], seq: int) -> LineConfig:
 
     For reports, and for a replay that names what it left out (see unknown_settings). Raises ConfigError.
     """
+    if not isinstance(body.get("config"), dict):
+        raise ConfigError(f"record {seq}: this start does not tell its configuration; it was not written by patloop")
     try:
         return LineConfig.model_validate(_known(LineConfig, body["config"]))
     except ValidationError as error:

@@ -64,6 +64,9 @@ def axis_of(header: Sequence[str], where: str) -> FloatArray:
         axis = np.array([float(name) for name in header])
     except ValueError as error:
         raise TableError(f"{where}: header: {error}; every column after sample_id must be an axis value") from None
+    if not np.isfinite(axis).all():
+        lost = header[int(np.flatnonzero(~np.isfinite(axis))[0])]
+        raise TableError(f"{where}: header: {lost} is no axis value; every column after sample_id must be a number")
     steps = np.diff(axis)
     if not (np.all(steps > 0) or np.all(steps < 0)):
         k = int(np.flatnonzero(np.sign(steps) != np.sign(steps[0]))[0]) if steps[0] else 0

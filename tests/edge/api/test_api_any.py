@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge.api.tokens import ApiRole
@@ -35,6 +36,8 @@ def test_any_body_of_results(house: House, client: Client, body: bytes, form: st
 
 @SOME
 @given(ANY_JSON)
+@example(math.inf)
+@example({"batch_id": [math.nan]})
 def test_any_context(house: House, client: Client, told: Any) -> None:
     house.monotonic_s += 1.0
     headers = {**house.token(ApiRole.MES), "Content-Type": "application/json"}
