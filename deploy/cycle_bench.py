@@ -114,6 +114,7 @@ async def _turns(
     ours: list[float] = []
     theirs: list[float] = []
     stages: list[dict[str, float]] = []
+    rest_s = line.config.line.cycle_s / SPEED / 2
     cycle_s, deadline = line.config.line.cycle_s, time.monotonic() + PATIENCE_S + 2 * turns
     settle()
     while len(ours) < turns:
@@ -130,6 +131,7 @@ async def _turns(
             afterwards = spent.pop("record the outcome")
             spent["think"] = whole_ms - sum(spent.values())
             spent["record the outcome"] = afterwards
+            await asyncio.sleep(rest_s)
             parts = await bare.once(thought.wire, _content(journal, newest), kept)
             ours.append(whole_ms)
             theirs.append(sum(parts.values()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,12 @@ class Card:
     accept: tuple[float, ...] = ()
     blocks: tuple[Block, ...] = ()
     null: str = "mean of the others"
+
+    @cached_property
+    def window(self) -> slice:
+        """The channels between window_low and window_high."""
+        used = np.flatnonzero((self.axis >= self.window_low) & (self.axis <= self.window_high))
+        return slice(int(used[0]), int(used[-1]) + 1)
 
 
 def read_card(text: str, where: str) -> Card:

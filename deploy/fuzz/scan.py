@@ -141,7 +141,7 @@ def _play(settled: Settled, healthy: Mapping[str, Raw], tags: tuple[str, ...], d
     thought: Thought | None = None
     for turn in range(1 + drawn.byte() % 3):
         raw = dict(healthy)
-        raw["Apc.HeartbeatOut"] = replace(healthy["Apc.HeartbeatOut"], value=1000 + turn)
+        raw["Apc.HeartbeatOut"] = healthy["Apc.HeartbeatOut"]._replace(value=1000 + turn)
         for _ in range(drawn.byte() % 12):
             tag = tags[int.from_bytes(drawn.take(2), "little") % len(tags)]
             raw[tag] = raw_of(_value(drawn), now_s)
@@ -180,14 +180,15 @@ def _judge(settled: Settled, sample: Sample, thought: Thought, loop: Loop) -> No
 
 def _recorded(sample: Sample, thought: Thought) -> None:
     """What was seen and thought fits into a record, and comes out of it as it was."""
-    from edge.record.journal import Journal
+    from edge.record.journal import Journal, Row
     from edge.record.recorder import JournalRecorder
 
     kept: list[tuple[bytes, bytes | None]] = []
 
     class Kept:
-        def append(self, _kind: str, _time_s: float, body: bytes, blob: bytes | None = None) -> None:
+        def append(self, kind: str, time_s: float, body: bytes, blob: bytes | None = None) -> Row:
             kept.append((body, blob))
+            return Row(len(kept), time_s, kind, body, blob, b"", b"")
 
         def last(self, _kind: str | None = None) -> None:
             return None

@@ -72,7 +72,7 @@ class Answering:
     def __init__(self) -> None:
         self.uaclient = self
 
-    async def read_attributes(self, _nodes: Sequence[ua.NodeId], _attribute: ua.AttributeIds) -> list[ua.DataValue]:
+    async def read(self, _asked: ua.ReadParameters) -> list[ua.DataValue]:
         """As asyncua's session does with a message body."""
         response = struct_from_binary(ua.ReadResponse, Buffer(self.raw))
         response.ResponseHeader.ServiceResult.check()

@@ -7,7 +7,7 @@ clock is wrong is fresh as long as it moves, and told of as skewed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from control.assess import Finding
 from control.signals import Quality
@@ -19,8 +19,7 @@ WAITING = "BadWaitingForInitialData"  # a server's word for a value that has not
 NAMED = 3  # items that a finding names before it counts the rest
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(NamedTuple):
     """What is known of one item of one connection.
 
     source_s, server_s: the times that came with it last (epoch, UTC; None: the server gave none); changed_s: line time
@@ -49,17 +48,17 @@ class HealthBook:
     def note(self, raw: Mapping[str, Raw], now_s: float) -> dict[str, Raw]:
         """Take in one look at the line at its time now_s; the same values with the moment each one last moved."""
         aged: dict[str, Raw] = {}
-        for tag, value in raw.items():
+        for tag, (value, quality, reason, time_s, source_s, server_s, _) in raw.items():
             before = self._items.get(tag)
-            # What a source calls its time is believed at the first look; after that only that it moves.
-            first_s = now_s if value.source_s is None else min(now_s, value.source_s)
-            moved = before is not None and (before.source_s != value.source_s or value.source_s is None)
-            changed_s = first_s if before is None else (now_s if moved else before.changed_s)
-            seen = value.quality is not Quality.BAD or (before is not None and before.seen)
-            self._items[tag] = Health(
-                tag, value.quality, value.reason, value.source_s, value.server_s, changed_s, seen
-            )  # fmt: skip
-            aged[tag] = replace(value, changed_s=changed_s)
+            seen = quality is not Quality.BAD
+            if before is None:
+                # What a source calls its time is believed at the first look; after that only that it moves.
+                changed_s = now_s if source_s is None else min(now_s, source_s)
+            else:
+                moved = before.source_s != source_s or source_s is None
+                changed_s, seen = now_s if moved else before.changed_s, seen or before.seen
+            self._items[tag] = Health(tag, quality, reason, source_s, server_s, changed_s, seen)
+            aged[tag] = Raw(value, quality, reason, time_s, source_s, server_s, changed_s)
         return aged
 
     def items(self) -> tuple[Health, ...]:

@@ -34,6 +34,7 @@ from edge.units import of_server
 
 SERVER_CLOCK = ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime)
 PAUSE_SHARE = 0.25  # of a cycle, between attempts to connect: the line is back within two cycles of its return
+NO_MORE: tuple[dict[str, Raw], tuple[Finding, ...]] = ({}, ())  # where the analyser has no server of its own
 NOTHING = Learned({}, (), {}, ())
 
 
@@ -87,7 +88,10 @@ class OpcUaLine:
 
         Raises ConfigError at the first connection when the server is not what the line file says.
         """
-        (raw, wall_s, trouble), (far, told) = await asyncio.gather(self._look(), self._analyser.far())
+        if self._analyser.station is None:
+            (raw, wall_s, trouble), (far, told) = await self._look(), NO_MORE
+        else:
+            (raw, wall_s, trouble), (far, told) = await asyncio.gather(self._look(), self._analyser.far())
         if trouble is not None:
             return self._lost(trouble)
         link, now_s = self._time(raw, wall_s)

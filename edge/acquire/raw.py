@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncua import ua
 
 from control.signals import Quality
 
+EPOCH, EPOCH_UTC = datetime(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)
 
-@dataclass(frozen=True)
-class Raw:
+
+class Raw(NamedTuple):
     """A value as the wire gave it: any type, its quality class and why, and its times.
 
     time_s: source time, or the server's, or the receipt's, whichever is there first (s, epoch, UTC); source_s and
@@ -32,14 +32,15 @@ class Raw:
 def raw_of(value: Any, received_s: float) -> Raw:
     """Everything that a DataValue of the stack holds; received_s: when it came (s, epoch, UTC)."""
     source_s, server_s = seconds(value.SourceTimestamp), seconds(value.ServerTimestamp)
-    stamped = next((t for t in (source_s, server_s) if t is not None), received_s)
+    stamped = source_s if source_s is not None else server_s if server_s is not None else received_s
     code = value.StatusCode
     found = value.Value.Value if value.Value is not None else None
-    if isinstance(found, datetime):
-        found = seconds(found)
-    if isinstance(found, ua.LocalizedText):
-        found = found.Text
-    if code is None or code.is_good():
+    if type(found) is not float:  # nearly all are: a hundred tags a look
+        if isinstance(found, datetime):
+            found = seconds(found)
+        if isinstance(found, ua.LocalizedText):
+            found = found.Text
+    if code is None or code.value == 0 or code.is_good():
         quality, reason = Quality.GOOD, ""
     elif code.is_uncertain():
         quality, reason = Quality.UNCERTAIN, code.name
@@ -52,4 +53,6 @@ def raw_of(value: Any, received_s: float) -> Raw:
 
 def seconds(stamp: datetime | None) -> float | None:
     """Seconds since the epoch of a stamp of the stack (UTC, with or without saying so); None for none."""
-    return None if stamp is None else stamp.replace(tzinfo=UTC).timestamp()
+    if stamp is None:
+        return None
+    return (stamp - (EPOCH if stamp.tzinfo is None else EPOCH_UTC)).total_seconds()

@@ -74,12 +74,16 @@ class Session:
     def __init__(self, client: Client, endpoint: Endpoint) -> None:
         self.client, self.endpoint = client, endpoint
         self._one = asyncio.Lock()
+        self._asked: tuple[list[ua.NodeId], ua.ReadParameters] = ([], ua.ReadParameters())
         self._renew_at = time.monotonic() + RENEW_AFTER * endpoint.channel_s
 
     async def read(self, nodes: Sequence[ua.NodeId]) -> list[ua.DataValue]:
         """Values with status and times of the nodes, in one call; bad ones are values like others. Raises LinkLost."""
-        read = self.client.uaclient.read_attributes(list(nodes), ua.AttributeIds.Value)
-        values: list[ua.DataValue] = await self.within(read)
+        wanted = list(nodes)
+        if self._asked[0] != wanted:  # look after look the same are asked for
+            what = [ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in wanted]
+            self._asked = (wanted, ua.ReadParameters(NodesToRead=what))
+        values: list[ua.DataValue] = await self.within(self.client.uaclient.read(self._asked[1]))
         return _each(values, nodes)
 
     async def write(self, nodes: Sequence[ua.NodeId], values: Sequence[ua.DataValue]) -> list[ua.StatusCode]:
@@ -94,7 +98,8 @@ class Session:
             async with self._one:
                 if time.monotonic() >= self._renew_at:
                     await asyncio.wait_for(self._renew(), self.endpoint.timeout_s)
-                return await asyncio.wait_for(work, self.endpoint.timeout_s)
+                async with asyncio.timeout(self.endpoint.timeout_s):  # no task of its own: half a turn of the loop
+                    return await work
         except (ConnectionError, TimeoutError, asyncio.CancelledError, ua.UaError, OSError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

@@ -19,6 +19,7 @@ from edge.record.rebuild import from_plain
 _FLOAT, _ARRAY, _SHAPE = "~f", "~a", "shape"
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_NAMED: set[type] = set()  # enums of texts that were met
 _NAMES: dict[type, tuple[str, ...]] = {}  # fields of the dataclasses that were met
 
 
@@ -53,11 +54,17 @@ def to_plain(obj: object) -> Any:
     names = _NAMES.get(kind)
     if names is not None:
         return {name: to_plain(getattr(obj, name)) for name in names}
+    if kind in _NAMED:
+        return obj._value_  # type: ignore[attr-defined]
+    if kind is dict:
+        return {_plain_key(key): to_plain(value) for key, value in obj.items()}  # type: ignore[attr-defined]
     return _plain_other(obj)
 
 
 def _plain_other(obj: object) -> Any:
     if isinstance(obj, Enum):
+        if all(type(member.value) is str for member in type(obj)):
+            _NAMED.add(type(obj))
         return to_plain(obj.value)
     if isinstance(obj, np.generic):
         return to_plain(obj.item())

@@ -107,7 +107,7 @@ class JournalRecorder:
             self._upkeep.admit(sample.scan.time_s)
         plain, blob = self._plain(sample)
         body = encode({"sample": plain, "thought": thought})
-        self._journal.append("cycle", sample.scan.time_s, body, blob)
+        self._ours(self._journal.append("cycle", sample.scan.time_s, body, blob))
         self._unsigned += 1
         self._answered_to = self._read_to
         spectrum = sample.scan.spectrum
@@ -118,7 +118,7 @@ class JournalRecorder:
     def acted(self, sample: Sample, acted: Acted) -> None:
         """Record what became of the cycle's writes."""
         body = {"cycle": sample.cycle, "result": acted.outcome, "codes": acted.codes, "step": acted.step}
-        self._journal.append("act", sample.scan.time_s, encode(body))
+        self._ours(self._journal.append("act", sample.scan.time_s, encode(body)))
 
     def requests(self) -> tuple[Request, ...]:
         """Requests appended since the last call."""
@@ -130,6 +130,11 @@ class JournalRecorder:
                 texts = (str(asked.get(key) or "") for key in ("action", "value", "user", "reason"))
                 found.append(Request(row.seq, *texts))
         return tuple(found)
+
+    def _ours(self, row: Row) -> None:
+        """Our own record asks for nothing: it is not read again where it follows what was read already."""
+        if row.seq == self._read_to + 1:
+            self._read_to = row.seq
 
     def _sign(self, time_s: float) -> None:
         if self._signer is not None:
