@@ -20,7 +20,7 @@ from edge.record.export import cycles, export_csv, export_parquet, flatten, utc
 from edge.record.inputs import FROM, JOURNAL, TO, InputError, progress, reading
 from edge.record.inspect_commands import inspect
 from edge.record.journal import Journal
-from edge.record.origin import origin
+from edge.record.origin import origin, setpoint_units
 from edge.record.replay_commands import replay
 from edge.record.report_commands import genealogy, performance
 from edge.record.shadow import write_shadow
@@ -69,7 +69,9 @@ def show(journal: Path, kind: str | None, last: int, seq: int | None) -> None:
 @TO
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 def export(journal: Path, form: str, from_s: float | None, to_s: float | None, out: Path) -> None:
-    """Write the cycles as a table, one row a cycle.
+    """Write the cycles as a table, one row a cycle, with units (UCUM) and the record's anchor.
+
+    Parquet holds both in its metadata; beside a CSV they are in OUT-metadata.json (W3C, tabular data on the web).
 
     \b
     Example:
@@ -79,8 +81,8 @@ def export(journal: Path, form: str, from_s: float | None, to_s: float | None, o
         newest = record.last("cycle")
         rows = partial(_counted, record, from_s, to_s, newest.seq if newest else 0, report)
         try:
-            told = origin(record)
-            count = export_csv(rows, out) if form == "csv" else export_parquet(rows, out, told)
+            told, write = origin(record), export_csv if form == "csv" else export_parquet
+            count = write(rows, out, told, setpoint_units(record))
         except ModuleNotFoundError as error:
             raise InputError(f"--format {form} needs the package '{error.name}': use --format csv") from error
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,8 +12,11 @@ from typing import Any
 
 from edge.record.chain import Row
 from edge.record.journal import Journal
+from edge.units import UnitError, of_column
 
 Cell = int | float | str | bool | None
+METADATA = "-metadata.json"  # what is added to a CSV file's name for the file that describes it
+_DATATYPES = {int: "integer", float: "double", str: "string", bool: "boolean"}
 BATCH = 2000  # rows held in memory at a time
 
 FIRST_COLUMNS = ("seq", "time_s", "time_utc", "cycle", "link", "mode")
@@ -64,12 +68,21 @@ def flatten(row: Row) -> dict[str, Cell]:
     return cells
 
 
-def export_csv(rows: Callable[[], Iterable[Row]], out: Path, columns: Mapping[str, type] | None = None) -> int:
+def export_csv(
+    rows: Callable[[], Iterable[Row]], out: Path, origin: Mapping[str, str] | None = None,
+    setpoints: Mapping[str, str] | None = None, columns: Mapping[str, type] | None = None,
+) -> int:  # fmt: skip
     """Write the cycles as CSV; an empty cell is a value that was not there. Returns the number of rows.
 
-    columns: see columns_of; looked for when they are not known yet.
+    Beside it, OUT-metadata.json (W3C, Metadata Vocabulary for Tabular Data) tells each column's type and unit (UCUM)
+    and the origin. setpoints: the units of the line's setpoints, by name; columns: see columns_of; looked for when they
+    are not known yet.
     """
     columns = columns_of(rows()) if columns is None else columns
+    about = {"@context": "http://www.w3.org/ns/csvw", "url": out.name, **{f"dc:{k}": v for k, v in _dc(origin).items()},
+             "tableSchema": {"columns": [_described(n, k, setpoints or {}) for n, k in columns.items()]}}  # fmt: skip
+    with _draft(out.with_name(out.name + METADATA)) as draft:
+        draft.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     count = 0
     with _draft(out) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -82,15 +95,22 @@ def export_csv(rows: Callable[[], Iterable[Row]], out: Path, columns: Mapping[st
 
 def export_parquet(
     rows: Callable[[], Iterable[Row]], out: Path, origin: Mapping[str, str] | None = None,
-    columns: Mapping[str, type] | None = None,
+    setpoints: Mapping[str, str] | None = None, columns: Mapping[str, type] | None = None,
 ) -> int:  # fmt: skip
-    """Write the cycles as Parquet (needs pyarrow); origin: kept in the file's metadata. Returns the number of rows."""
+    """Write the cycles as Parquet (needs pyarrow). Returns the number of rows.
+
+    The file's metadata hold the origin, each field's its unit (UCUM). setpoints, columns: as for export_csv.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
     columns = columns_of(rows()) if columns is None else columns
-    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()], metadata=dict(origin or {}))
+    unit = {name: _unit(name, setpoints or {}) for name in columns}
+    schema = pa.schema(
+        [pa.field(n, kinds[k], metadata={"unit": u} if (u := unit[n]) else None) for n, k in columns.items()],
+        metadata=dict(origin or {}),
+    )  # fmt: skip
     count = 0
     with _draft(out) as draft, pq.ParquetWriter(draft, schema) as writer:
         for batch in _batches(rows()):
@@ -118,6 +138,27 @@ def columns_of(rows: Iterable[Row]) -> dict[str, type]:
                 found[name] = str if found.get(name) is str else type(cell)
     rest = sorted(name for name in found if name not in FIRST_COLUMNS)
     return {name: found[name] for name in (*FIRST_COLUMNS, *rest)}
+
+
+def _dc(origin: Mapping[str, str] | None) -> dict[str, str]:
+    """Where it comes from, by the names of Dublin Core that the vocabulary knows."""
+    told = origin or {}
+    names = {"subject": "line", "source": "anchor"}
+    return {name: told[key] for name, key in names.items() if told.get(key)}
+
+
+def _described(name: str, kind: type, setpoints: Mapping[str, str]) -> dict[str, str]:
+    unit = _unit(name, setpoints)
+    found = {"titles": name, "datatype": _DATATYPES[kind]}
+    return found if unit is None else {**found, "schema:unitText": unit}
+
+
+def _unit(name: str, setpoints: Mapping[str, str]) -> str | None:
+    """Its UCUM code; of a unit that an old record spells in a way nobody knows, none."""
+    try:
+        return of_column(name, setpoints)
+    except UnitError:
+        return None
 
 
 @contextmanager

@@ -160,9 +160,9 @@ def _data(
 ) -> None:  # fmt: skip
     rows = partial(_counted, record, from_s, to_s, progress)
     columns = columns_of(rows())
-    export_csv(rows, folder / "cycles.csv", columns)
+    export_csv(rows, folder / "cycles.csv", origin, facts.units, columns)
     if find_spec("pyarrow") is not None:
-        export_parquet(rows, folder / "cycles.parquet", origin, columns)
+        export_parquet(rows, folder / "cycles.parquet", origin, facts.units, columns)
     tables: dict[str, tuple[type, Iterable[Any]]] = {
         "setpoints": (Move, facts.moves), "events": (Event, facts.events), "minutes": (Minute, facts.minutes),
         "alarms": (AlarmSpan, facts.alarms), "models": (ModelUse, facts.models), "gaps": (Gap, facts.gaps),

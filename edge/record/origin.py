@@ -18,6 +18,13 @@ def origin(journal: Journal) -> dict[str, str]:
     return {"line": line, "anchor": "" if anchor is None else anchor.text()}
 
 
+def setpoint_units(journal: Journal) -> dict[str, str]:
+    """The unit of each of the line's setpoints by its name, as the newest start tells them. Raises RecorderError."""
+    start = journal.last("start")
+    mvs = [] if start is None else (start.content().get("config") or {}).get("mv") or []
+    return {str(mv["name"]): str(mv["unit"]) for mv in mvs if isinstance(mv, dict) and {"name", "unit"} <= mv.keys()}
+
+
 def stated(told: dict[str, str]) -> str:
     """The same in one sentence, with whoever makes the export on this machine, and when."""
     made = f"Made by local:{getpass.getuser()} at {utc(time.time())} with patloop {version('patloop')}"

@@ -133,7 +133,7 @@ def test_export_writes_one_csv_row_a_cycle(path: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert {name: first[name] for name in expected} == expected
     assert rows[1]["lab.assay_pct"] == "99.5"
-    assert [item.name for item in out.parent.iterdir()] == ["shift.csv"]
+    assert sorted(item.name for item in out.parent.iterdir()) == ["shift.csv", "shift.csv-metadata.json"]
     assert "made from the record up to (anchor): 9 2023-" in result.output
 
 
@@ -156,6 +156,34 @@ def test_export_says_how_far_the_interval_was_trusted_and_what_was_made(tmp_path
     assert [after[name] for name in names] == [
         "1.5", "0.875", "8.0", "B-7", "Tablet 10", "FeederApi=A-2; FeederMcc=M-1",
     ]  # fmt: skip
+
+
+def begin(path: Path, unit: str) -> None:
+    with Journal.open(path, "CDC-REF-1") as journal:
+        journal.append("start", T0 + 99, encode({"config": {"mv": [{"name": "FeederApi", "unit": unit}]}}))
+
+
+def test_exports_tell_units_and_where_they_come_from(path: Path, tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    begin(path, "kg/h")
+    table, parquet = tmp_path / "shift.csv", tmp_path / "shift.parquet"
+    assert run("export", path, "--out", table).exit_code == 0
+    assert run("export", path, "--format", "parquet", "--out", parquet).exit_code == 0
+    told = json.loads((tmp_path / "shift.csv-metadata.json").read_text())
+    assert (told["url"], told["dc:subject"]) == ("shift.csv", "CDC-REF-1")
+    assert told["dc:source"] == pq.read_schema(parquet).metadata[b"anchor"].decode()
+    columns = {column["titles"]: column for column in told["tableSchema"]["columns"]}
+    assert list(columns) == next(csv.reader(table.read_text().splitlines())), "each column, in order"
+    units = {name: column.get("schema:unitText") for name, column in columns.items()}
+    assert units["recommended.FeederApi"] == units["reading.FeederApi.PV"] == "kg/h"
+    assert (units["time_s"], units["belief.api_pct"], units["link"]) == ("s", "%{w/w}", None)
+    assert columns["cycle"]["datatype"] == "integer"
+    fields = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in pq.read_schema(parquet)}
+    assert fields == {name: unit or "" for name, unit in units.items()}
+    begin(path, "stones a fortnight")
+    assert run("export", path, "--out", table).exit_code == 0, "an old record is exported whatever it says"
+    told = json.loads((tmp_path / "shift.csv-metadata.json").read_text())
+    assert {"titles": "recommended.FeederApi", "datatype": "double"} in told["tableSchema"]["columns"]
 
 
 def test_export_to_parquet_holds_the_same(path: Path, tmp_path: Path) -> None:
