@@ -40,7 +40,7 @@ class Optimality:
 
 def optimality(program: Program, z: FloatArray, multipliers: FloatArray) -> Optimality:
     """The KKT residual of (z, multipliers) from the program alone (Nocedal, Wright: Numerical Optimization, ch. 12)."""
-    if not (np.all(np.isfinite(z)) and np.all(np.isfinite(multipliers))):
+    if not (np.isfinite(z).all() and np.isfinite(multipliers).all()):
         return Optimality.none()
     n = len(z)
     curved, pulled = program.H @ z, multipliers[:n] + program.A.T @ multipliers[n:]

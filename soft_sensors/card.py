@@ -118,6 +118,11 @@ class Card:
     null: str = "mean of the others"
 
     @cached_property
+    def channel_width(self) -> float:
+        """The usual distance of two channels, in axis_unit."""
+        return float(np.median(np.abs(np.diff(self.axis)))) if self.axis.size > 1 else 1.0
+
+    @cached_property
     def window(self) -> slice:
         """The channels between window_low and window_high."""
         used = np.flatnonzero((self.axis >= self.window_low) & (self.axis <= self.window_high))

@@ -85,7 +85,7 @@ def met(bank: Bank, row: FloatArray, gain: FloatArray, variance: float, innovati
         reach = CLIP_SIGMAS * variance**0.5
         information = information + shown**2 / variance
         score = score + shown * (min(max(innovation, -reach), reach) / variance)
-    return Bank(bank.error - np.outer(gain, shown), bank.kind, bank.onset_s, information, score)
+    return Bank(bank.error - np.multiply.outer(gain, shown), bank.kind, bank.onset_s, information, score)
 
 
 def suspicion(bank: Bank, noise: ObserverSettings) -> Suspicion:

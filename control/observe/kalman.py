@@ -144,7 +144,7 @@ def _correct(
             trusted = name == "y_nir" and seen.nir_trusted
             bank = met(bank, row, gain, variance, innovation if trusted else None)
         mean = mean + gain * innovation
-        cov = cov - np.outer(crossed, gain)
+        cov = cov - np.multiply.outer(crossed, gain)
     return mean, 0.5 * (cov + cov.T), bank
 
 

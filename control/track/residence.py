@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import expm
@@ -24,7 +25,7 @@ class Residence:
     mass_kg: FloatArray
     left: FloatArray
 
-    @property
+    @cached_property
     def mean_kg(self) -> float:
         """The mean residence, kg: the sum of the hold-ups."""
         return float(np.trapezoid(1.0 - self.left, self.mass_kg))
