@@ -85,7 +85,7 @@ def take_in(watch: Watch, lab: LabResult, config: LineConfig) -> Watch:
     coverage = learn(watch.coverage, passed_s, lab.assay_pct, within_s, config.sensor.interval_factor_max)
     if place is None:
         return replace(watch, coverage=coverage)
-    met = watch.coverage.issued[place]
+    met = watch.coverage.issued.at(place)
     joined = {**dict(watch.differences), met.sample_time_s: met.value - lab.assay_pct}
     differences = tuple(sorted(joined.items()))[-KEPT:]
     counted = Drift()  # counted anew, so that late and corrected results stand where they belong
@@ -105,9 +105,9 @@ def send(watch: Watch, card: Card, found: Estimate, factor_max: float) -> tuple[
     """
     if found.quality is Quality.BAD:
         return found, watch
-    factor, last = watch.coverage.scale, watch.coverage.issued[-1:]
+    factor, last = watch.coverage.scale, watch.coverage.issued.newest
     before = watch.coverage
-    if last and found.time_s < last[0].sample_time_s - CLOCK_BACK_S:
+    if last is not None and found.time_s < last.sample_time_s - CLOCK_BACK_S:
         before = Coverage(scale=factor)
     half, coverage = issue(before, found.time_s, found.value, 0.5 * (found.upper - found.lower))
     if coverage is not before:

@@ -8,7 +8,9 @@ share of misses is the one asked for. The width never leaves its stated bounds, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from soft_sensors.watch.series import Series
 
 COVERAGE = 0.90
 SCALE_LOW, SCALE_HIGH = 1.0, 3.0  # our choice: never narrower than at calibration; beyond 3 the model is not to be used
@@ -17,7 +19,7 @@ KEEP_S = 48 * 3600.0  # our choice: results later than two days are history, not
 Z_95 = 1.959964
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Issued:
     """An interval as it went out: value +- half_width at sample_time_s (s since the epoch), and its reference."""
 
@@ -37,7 +39,7 @@ class Coverage:
     """What is remembered: the scale in force, the intervals that went out (in time order), unmatched results."""
 
     scale: float = SCALE_LOW
-    issued: tuple[Issued, ...] = ()
+    issued: Series[Issued] = field(default_factory=Series)
     unmatched: int = 0
 
 
@@ -60,10 +62,11 @@ def issue(state: Coverage, sample_time_s: float, value: float, half_width: float
     widened = half_width * state.scale
     if not (math.isfinite(value) and math.isfinite(widened)):
         return widened, state
-    if state.issued and not sample_time_s > state.issued[-1].sample_time_s:
+    newest = state.issued.newest
+    if newest is not None and not sample_time_s > newest.sample_time_s:
         return widened, state
-    kept = next((k for k, i in enumerate(state.issued) if i.sample_time_s >= sample_time_s - KEEP_S), len(state.issued))
-    return widened, replace(state, issued=(*state.issued[kept:], Issued(sample_time_s, value, widened)))
+    kept = state.issued.without_first(lambda old: old.sample_time_s < sample_time_s - KEEP_S)
+    return widened, replace(state, issued=kept.with_item(Issued(sample_time_s, value, widened)))
 
 
 def learn(
@@ -78,19 +81,18 @@ def learn(
     near = nearest(state, sample_time_s, tolerance_s) if math.isfinite(reference) else None
     if near is None:
         return replace(state, unmatched=state.unmatched + 1)
-    before = state.issued[near]
+    before = state.issued.at(near)
     after = replace(before, reference=reference)
-    issued = (*state.issued[:near], after, *state.issued[near + 1 :])
+    issued = state.issued.replaced(near, after)
     scale = state.scale if before.reference is not None else _moved(state.scale, after.hit, high)
     return replace(state, issued=issued, scale=scale)
 
 
 def nearest(state: Coverage, sample_time_s: float, tolerance_s: float) -> int | None:
     """Which remembered interval a sample belongs to: the nearest one within tolerance_s, None where there is none."""
-    near = min(range(len(state.issued)), key=lambda k: abs(state.issued[k].sample_time_s - sample_time_s), default=None)
-    if near is None or abs(state.issued[near].sample_time_s - sample_time_s) > tolerance_s:
-        return None
-    return near
+    away = [abs(issued.sample_time_s - sample_time_s) for issued in state.issued]
+    near = min(range(len(away)), key=away.__getitem__, default=None)
+    return None if near is None or away[near] > tolerance_s else near
 
 
 def report(state: Coverage) -> CoverageReport:
