@@ -117,19 +117,22 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     reject = Permission(given=False)
     if aim is not None and scan.link is Link.ONLINE:
         scan = replace(scan, lims=loop.lab.waiting)  # those that came while nothing could be done with them, too
-        sample, loop = replace(sample, scan=scan), replace(loop, lab=observed(loop.lab))
+        sample = replace(sample, scan=scan)
         seen, remembered = situation(line, loop.remembered, loop.sensed, sample, aim, fresh=fresh)
-        loop, belief, room_given = replace(loop, remembered=remembered), seen.belief, seen.authority
+        belief, room_given = seen.belief, seen.authority
         shown = material(settings, line.config.track, scan, aim, loop.estimate, belief)
         tracked, tracking = track(control.tracker, loop.tracking, shown)
-        loop, reject = replace(loop, tracking=tracking), tracked.divert
+        reject = tracked.divert
         decision, memory = control.controller.decide(seen, loop.controller)
         centre = {n: v * seen.refill_factor.get(n, 1.0) for n, v in seen.ratio.items()}
         room = Room(seen.working, seen.envelopes, centre, seen.caps_pct, settings.cycle_s)
         command = guard(loop.mode, decision, room, authority, fit, reject)
         economy = judged(settings, economy, seen, command, diverting=reject.given)
         # After a hold a controller starts anew from what the PLC works with: no bump.
-        loop = replace(loop, controller=None if command.holding else memory)
+        loop = replace(
+            loop, lab=observed(loop.lab), remembered=remembered, tracking=tracking,
+            controller=None if command.holding else memory,
+        )  # fmt: skip
     shake, wire = handshake.wire(shake, loop.mode, command.writes, reject, has)
     if loop.mode is Mode.ADVISE and not licensed.given:
         command = replace(command, reasons=(*command.reasons, f"advice only: {licensed.reason}"))
@@ -148,8 +151,9 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         loop.sensed.factor, loop.sensed.instrument.reason, loop.sensed.watch.covered, room_given, tracked,
         economy if settings.controller.economic is not None else None,
     )  # fmt: skip
-    carried = replace(loop, handshake=shake, target=recipe, economy=economy, alarms=alarms, pending=pending)
-    carried = replace(carried, holding_since_s=since_s)
+    carried = replace(
+        loop, handshake=shake, target=recipe, economy=economy, alarms=alarms, pending=pending, holding_since_s=since_s
+    )
     return thought, carried
 
 

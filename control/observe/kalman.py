@@ -10,6 +10,7 @@ laboratory decides in every case.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -264,7 +265,8 @@ def begin(observer: Observer, observation: Observation) -> Memory:
 
 def _disturbed(observer: Observer, memory: Memory) -> bool:
     now_s, look_s = memory.steps[-1].time_s, 3 * transport_s(observer, memory.steps[-1].observation.target)
-    return feeder_disturbed(observer, [s.observation for s in memory.steps if s.time_s >= now_s - look_s])
+    recent = takewhile(lambda step: step.time_s >= now_s - look_s, reversed(memory.steps))
+    return feeder_disturbed(observer, [step.observation for step in recent])
 
 
 def _told(observer: Observer, memory: Memory, notes: tuple[str, ...]) -> Belief:

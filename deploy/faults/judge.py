@@ -207,7 +207,7 @@ def _setpoints(verdict: Verdict, cycles: Sequence[Seen], line: Rows, watchdog_s:
 
 
 def _growth(verdict: Verdict, rows: Rows, whose: str, most: Mapping[str, float]) -> None:
-    """The middle of the last fifth against the middle of the second: the first is warming up."""
+    """The middle of the last fifth against the middle of the third: until then the observers' memory (14 min) fills."""
     if len(rows) < 25:
         verdict.figures[whose] = {"rows": len(rows)}
         return
@@ -215,7 +215,7 @@ def _growth(verdict: Verdict, rows: Rows, whose: str, most: Mapping[str, float])
     told: dict[str, Any] = {}
     for name, limit in most.items():
         values = np.array([row[name] for row in rows], dtype=float)
-        early, last = float(np.median(values[fifth : 2 * fifth])), float(np.median(values[-fifth:]))
+        early, last = float(np.median(values[2 * fifth : 3 * fifth])), float(np.median(values[-fifth:]))
         told[name] = {"early": early, "last": last, "most": float(values.max())}
         if last - early > limit:
             verdict.wrong.append(f"{whose}: {name} grew from {early:.1f} to {last:.1f}")

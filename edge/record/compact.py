@@ -69,15 +69,16 @@ def unpack(seq: int, coding: int, stored: bytes, dictionary: Callable[[int], byt
     return _inflate(stored, b"" if coding == seq else dictionary(coding))
 
 
-def pack_spectrum(values: FloatArray) -> bytes:
+def pack_spectrum(values: FloatArray, like: bytes = b"") -> bytes:
     """The blob of a cycle record: the float64 values without loss.
 
     Taken as 64-bit integers, twice neighbour from neighbour (a spectrum is smooth; left out where that is longer, as
-    for Raman lines), byte planes together (exponents repeat, noise does not), raw deflate.
+    for Raman lines), byte planes together (exponents repeat, noise does not), raw deflate. like: the blob of another
+    spectrum of the instrument, whose form is taken: only without one both are tried.
     """
     words = np.ascontiguousarray(values, dtype="<f8").view("<u8").ravel()
-    plain, curved = _planes(words), _planes(_folded(np.diff(words, n=2, prepend=np.zeros(2, "<u8"))))
-    return min((bytes([_CURVED]) + curved, bytes([_PLAIN]) + plain), key=len)
+    forms = (like[0],) if like[:1] in (bytes([_PLAIN]), bytes([_CURVED])) else (_CURVED, _PLAIN)
+    return min((bytes([form]) + _planes(_curved(words) if form == _CURVED else words) for form in forms), key=len)
 
 
 def unpack_spectrum(blob: bytes) -> FloatArray:
@@ -99,6 +100,14 @@ def unpack_spectrum(blob: bytes) -> FloatArray:
 
 def _planes(words: Words) -> bytes:
     return _deflate(np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8).T.tobytes(), b"")
+
+
+def _curved(words: Words) -> Words:
+    """Second differences; before the first there are zeros."""
+    before = np.zeros(len(words) + 2, "<u8")
+    before[2:] = words
+    first = before[1:] - before[:-1]
+    return _folded(first[1:] - first[:-1])
 
 
 def _folded(words: Words) -> Words:

@@ -40,6 +40,7 @@ class JournalRecorder:
         self._signer, self._sign_cycles, self._sign_s = signer, sign_cycles, sign_s
         self._unsigned, self._signed_s = 0, 0.0  # cycles since the last checkpoint, and when it was
         self._axis: FloatArray | None = None
+        self._blob = b""  # of the newest spectrum: the next is packed in the same form
         newest = journal.last()
         self._read_to = newest.seq if newest else 0
         self._answered_to = self._read_to  # requests up to here were handed to a cycle that is recorded
@@ -183,7 +184,9 @@ class JournalRecorder:
             "axis": None if same_axis else np.asarray(spectrum.axis, dtype=np.float64),
             "new": new,
         }
-        return plain, pack_spectrum(spectrum.values) if new else None
+        if new:
+            self._blob = pack_spectrum(spectrum.values, self._blob if same_axis else b"")
+        return plain, self._blob if new else None
 
 
 class SampleReader:
