@@ -21,6 +21,7 @@ from control.errors import ControlError
 from control.kernel import Kernel
 from control.settings import ControlSettings
 from control.signals import Target
+from soft_sensors.npz import NPZ_ERRORS
 from soft_sensors.signals import FloatArray
 
 GOLDEN_RTOL = 1e-9
@@ -133,11 +134,17 @@ def _card(table: dict[str, Any], path: Path) -> Card:
 
 
 def _check_golden(bundle: ControllerBundle, path: Path) -> None:
-    with np.load(path / "golden.npz") as golden:
-        for name in FUNCTIONS:
-            count = sum(key.startswith(f"{name}_in") for key in golden.files)
-            arguments = [golden[f"{name}_in{i}"] for i in range(count)]
-            for i, result in enumerate(bundle.call(name, *arguments)):
-                expected = golden[f"{name}_out{i}"]
-                if not np.allclose(result, expected, rtol=GOLDEN_RTOL, atol=1e-12, equal_nan=True):
-                    raise ControlError(f"controller bundle {path}: golden vector of '{name}' is not reproduced here")
+    try:
+        with np.load(path / "golden.npz") as stored:
+            golden = dict(stored)
+    except NPZ_ERRORS as error:
+        raise ControlError(f"controller bundle {path}: golden.npz: not readable ({error}); build it again") from error
+    for name in FUNCTIONS:
+        count = sum(key.startswith(f"{name}_in") for key in golden)
+        arguments = [golden[f"{name}_in{i}"] for i in range(count)]
+        for i, result in enumerate(bundle.call(name, *arguments)):
+            if f"{name}_out{i}" not in golden:
+                raise ControlError(f"controller bundle {path}: golden.npz lacks {name}_out{i}; build it again")
+            expected = golden[f"{name}_out{i}"]
+            if not np.allclose(result, expected, rtol=GOLDEN_RTOL, atol=1e-12, equal_nan=True):
+                raise ControlError(f"controller bundle {path}: golden vector of '{name}' is not reproduced here")

@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 # onnxruntime's wheel writes a telemetry store into the home directory unless this is set before its import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -27,6 +25,7 @@ from soft_sensors.card import Card, read_card
 from soft_sensors.contributions import ANATOMY, Anatomy
 from soft_sensors.errors import AlteredError, BundleError
 from soft_sensors.fingerprint import Fingerprint, fingerprint_of
+from soft_sensors.npz import NPZ_ERRORS
 from soft_sensors.signals import FloatArray
 
 GRAPH, CARD, GOLDEN, HASHES = "graph.onnx", "card.toml", "golden.npz", "hashes.toml"
@@ -60,12 +59,6 @@ class Bundle:
         feed = np.ascontiguousarray(values, dtype=self.card.input_type).reshape(1, -1)
         *numbers, scores, residual = self.session.run(OUTPUTS, {"spectrum": feed})
         return {n: float(o.item()) for n, o in zip(SCALARS, numbers, strict=True)}, scores[0], residual[0]
-
-
-# What numpy and zipfile raise on bytes that are no archive of arrays.
-NPZ_ERRORS = (
-    KeyError, ValueError, OSError, BadZipFile, zlib.error, RuntimeError, EOFError, TypeError, MemoryError, SyntaxError,
-)  # fmt: skip
 
 
 def load_bundle(path: Path) -> Bundle:

@@ -23,6 +23,7 @@ from soft_sensors.bundle import (
 from soft_sensors.card import read_card
 from soft_sensors.contributions import Anatomy
 from soft_sensors.errors import AlteredError, BundleError
+from soft_sensors.npz import NPZ_ERRORS
 from soft_sensors.signals import FloatArray
 
 OUTPUTS = ("value", "lower", "upper", "t2", "q")  # of the first release's graphs
@@ -61,7 +62,7 @@ def load_earlier(path: Path) -> Bundle:
     try:
         with np.load(BytesIO(parts[GOLDEN]), allow_pickle=False) as golden:
             spectra, expected = golden["spectra"], golden["outputs"]
-    except (KeyError, ValueError, OSError) as error:
+    except NPZ_ERRORS as error:
         raise BundleError(f"{path / GOLDEN}: not readable ({error})") from error
     for values, wanted in zip(spectra, expected, strict=True):
         got = np.array([bundle.infer(values)[name] for name in OUTPUTS])

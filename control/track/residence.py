@@ -45,7 +45,9 @@ class Residence:
         edges_kg [n + 1]: kilograms fed when each of the n parcels began, and when the last one ended, ascending; scale
         stretches every hold-up. What is fed after the last edge counts as the last parcel's.
         """
-        left = np.interp((at_kg - edges_kg) / scale, self.mass_kg, self.left, left=0.0, right=1.0)
+        with np.errstate(over="ignore"):  # masses that no line can feed: beyond the curve's end either way
+            passed_kg = (at_kg - edges_kg) / scale
+        left = np.interp(passed_kg, self.mass_kg, self.left, left=0.0, right=1.0)
         left[-1] = 0.0
         return left[:-1] - left[1:], float(1.0 - left[0])
 

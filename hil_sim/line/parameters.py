@@ -159,6 +159,18 @@ def scaled(parameters: LineParameters, factors: Mapping[str, float]) -> LinePara
             parameters = replace(parameters, **{tables[0]: changed})
         else:
             parameters = replace(parameters, feeders={**parameters.feeders, tables[1]: changed})
+    return _possible(parameters)
+
+
+def _possible(parameters: LineParameters) -> LineParameters:
+    """The same; raises ParameterError where no such line can be."""
+    blender = parameters.blender
+    dead_kg = blender.dead_time_s * blender.flow_kg_h / 3600.0
+    if not blender.holdup_kg > dead_kg:
+        raise ParameterError(
+            f"blender.holdup_kg is {blender.holdup_kg:.3g} kg, but {dead_kg:.3g} kg are on the way in its dead time: "
+            "make it larger, or dead_time_s shorter"
+        )
     return parameters
 
 

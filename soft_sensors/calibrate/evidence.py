@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.select import BoolArray
 from soft_sensors.card import Card
 from soft_sensors.errors import AlteredError, BundleError
+from soft_sensors.npz import NPZ_ERRORS
 from soft_sensors.signals import FloatArray
 
 CALIBRATION = "calibration.npz"
@@ -93,7 +93,7 @@ def read_evidence(folder: Path) -> Evidence:
     try:
         with np.load(BytesIO(content), allow_pickle=False) as stored:
             return _evidence(dict(stored), digest)
-    except (KeyError, ValueError, OSError, BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise BundleError(f"{path}: not readable ({error}); calibrate again") from error
 
 

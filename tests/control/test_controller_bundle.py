@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from control.bundle import ControllerBundle, load_controller
+from control.bundle import ControllerBundle, _check_golden, load_controller
 from control.commands import control
 from control.errors import ControlError
 from control.plants.cdc import build
@@ -75,6 +75,16 @@ def test_an_altered_bundle_does_not_load(
     (copy / name).write_bytes(bytes(content))
     with pytest.raises(ControlError, match=f"{name} was altered"):
         load_controller(settings, copy)
+
+
+def test_golden_vectors_that_cannot_be_read_or_are_not_all_there(bundle: ControllerBundle, tmp_path: Path) -> None:
+    (tmp_path / "golden.npz").write_bytes(b"PK\3\4 and then nothing")
+    with pytest.raises(ControlError, match=r"golden.npz: not readable"):
+        _check_golden(bundle, tmp_path)
+    with np.load(SHIPPED / "golden.npz") as golden:
+        np.savez(tmp_path / "golden.npz", **{k: v for k, v in golden.items() if k != "predict_out0"})  # type: ignore[arg-type]
+    with pytest.raises(ControlError, match="lacks predict_out0"):
+        _check_golden(bundle, tmp_path)
 
 
 def test_missing_file_other_settings_and_no_bundle_are_named(
