@@ -10,6 +10,7 @@ import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def _card(table: dict[str, Any], path: Path) -> Card:
 
 def _check_golden(bundle: ControllerBundle, path: Path) -> None:
     try:
-        with np.load(path / "golden.npz") as stored:
+        with np.load(BytesIO((path / "golden.npz").read_bytes()), allow_pickle=False) as stored:
             golden = dict(stored)
     except NPZ_ERRORS as error:
         raise ControlError(f"controller bundle {path}: golden.npz: not readable ({error}); build it again") from error
