@@ -113,8 +113,8 @@ def _judge(
 
 
 def _slope(sizes: list[dict[str, float]]) -> float:
-    """MB an hour, by least squares over all but the first fifth."""
-    later = sizes[len(sizes) // 5 :]
+    """MB an hour, by least squares over the last three fifths: until then the observers' memory (14 min) fills."""
+    later = sizes[2 * len(sizes) // 5 :]
     if len(later) < 10:
         return 0.0
     hours = np.array([row["wall_s"] for row in later]) / 3600

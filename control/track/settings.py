@@ -22,15 +22,15 @@ class TrackSettings(Table):
     valve_s: Positive = 2.5
     nir_gap_s: Positive = 30.0
     confirm_kg: Annotated[float, Field(ge=0)] = 0.05
-    margin_lc_pct: Annotated[float, Field(ge=0)] = 0.5
+    margin_lc_pct: Annotated[float, Field(ge=0)] = 0.4
     gap_memory_s: Positive = 300.0
     start_gap_lc_pct: Positive = 0.5
     nir_walk_lc_pct: Positive = 0.5
     drift_lc_pct: Positive = 0.02
     slope_lc_pct: Positive = 0.001
-    swing_slope_lc_pct: Positive = 0.08
+    swing_slope_lc_pct: Positive = 0.05
     swing_threshold: Positive = 3.0
-    swing_slack: Positive = 0.5
+    swing_slack: Positive = 0.3
     silence_lc_pct: Positive = 0.05
     weight_limit_pct: Positive = 5.0
     stations: Annotated[int, Field(ge=1)] | None = None
