@@ -20,6 +20,8 @@ from control.track.gate import Gate, at_gate, feed_side
 from control.track.residence import Residence, residence
 from control.track.settings import TrackSettings
 
+LOOKS_MISSED = 2.5  # cycles: longer without a look, and a change may have come through unseen
+
 
 @dataclass(frozen=True)
 class Tracker:
@@ -101,9 +103,9 @@ def track(fixed: Tracker, memory: TrackMemory | None, seen: TrackInput) -> tuple
     for result in seen.lims:
         now = gap.confirm(now, result, noise)
     gate = at_gate(
-        feed, now, seen.target, fixed.limit_lc_pct, fixed.sigmas, fixed.ahead_s, fixed.settings.margin_lc_pct
+        feed, now, seen.target, fixed.limit_lc_pct, fixed.sigmas, fixed.ahead_s, fixed.settings
     )
-    why = _reason(fixed, gate, now, parcels, seen)
+    why = _reason(fixed, gate, now, parcels, seen) or _unseen(fixed, seen.time_s - before_s)
     passed_kg = parcels.now_kg - memory.parcels.now_kg
     state = diversion.judge(memory.diversion, why, passed_kg, fixed.settings.confirm_kg, seen.time_s)
     # What has passed since the last look was decided then: the gate's own word, or the state it was left in.
@@ -136,6 +138,13 @@ def _reason(fixed: Tracker, gate: Gate, now: Gap, parcels: Parcels, seen: TrackI
         also = "" if feeders_s <= fixed.settings.nir_gap_s else f", none from the feeders for {feeders_s:.0f} s"
         return f"no usable NIR estimate for {silent_s:.0f} s{also}: a loss that feeders cannot see would pass"
     return next((why for why in (risk.beyond(fixed.sigmas) for risk in seen.risks) if why), "")
+
+
+def _unseen(fixed: Tracker, passed_s: float) -> str:
+    """Why what comes after a time without a look is diverted until it has been seen inside the limits."""
+    if passed_s <= LOOKS_MISSED * fixed.control.cycle_s:
+        return ""
+    return f"nobody looked at the material for {passed_s:.0f} s: what passes now is looked at first"
 
 
 def _tablets_kg(settings: TrackSettings, seen: TrackInput, passed_s: float) -> float:

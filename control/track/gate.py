@@ -67,7 +67,7 @@ def feed_side(parcels: Parcels, residence: Residence, target: Target, settings: 
 
 
 def at_gate(
-    feed: Feed, gap: Gap, target: Target, limit_lc_pct: float, sigmas: float, ahead_s: float, margin_lc_pct: float
+    feed: Feed, gap: Gap, target: Target, limit_lc_pct: float, sigmas: float, ahead_s: float, settings: TrackSettings
 ) -> Gate:
     """Bounds of the material at the gate, now or when the next decision acts, whichever is further out."""
     per = 100.0 / target.api_pct
@@ -75,8 +75,11 @@ def at_gate(
     slope, slope_sigma = gap.slope_pct_s
     known = per * (feed.ahead_pct[1] - feed.now_pct[1] + slope * ahead_s)
     doubt = per * DOUBT * slope_sigma * ahead_s
+    margin_lc_pct = settings.margin_lc_pct
     reach = sigmas * sigma + margin_lc_pct
-    low, high = lc_pct + min(0.0, known - doubt) - reach, lc_pct + max(0.0, known + doubt) + reach
+    # A swing that is half sure counts half: until it is found, level and slope lag behind it.
+    rise, fall = (settings.swing_doubt_lc_pct * min(1.0, c / settings.swing_threshold) for c in gap.cusum)
+    low, high = lc_pct + min(0.0, known - doubt) - reach - fall, lc_pct + max(0.0, known + doubt) + reach + rise
     # A change that the feeders saw is as good as the residence: NIR noise may not talk it away.
     for now, ahead in zip(feed.now_pct, feed.ahead_pct, strict=True):
         low = min(low, per * (min(now, ahead) + gap.slow_pct) - margin_lc_pct)

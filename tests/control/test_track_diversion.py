@@ -149,6 +149,39 @@ def test_a_loss_during_silence_is_not_released_when_the_nir_is_back(fixed: Track
     assert all(t.divert.given for t in player.run(40))
 
 
+def test_what_comes_after_a_time_without_a_look_is_looked_at_before_it_is_released(fixed: Tracker) -> None:
+    player = Player(Toy(), fixed)
+    assert not player.run(180)[-1].divert.given
+    for _ in range(3):
+        player.toy.step()
+    back = player.run(12)
+    assert back[0].divert.given
+    assert "nobody looked at the material for 20 s" in back[0].divert.reason
+    diverted_kg = sum(t.divert.given for t in back) * CYCLE_S * 20.0 / 3600.0
+    assert fixed.settings.confirm_kg < diverted_kg < 3 * fixed.settings.confirm_kg
+    assert not back[-1].divert.given
+    player.toy.step()
+    assert not player.run(1)[0].divert.given, "one look that is missed is nothing"
+
+
+def test_a_swing_that_is_half_sure_counts_half(settings: ControlSettings) -> None:
+    """The bounds reach further towards where innovations lean, and nothing else of the estimate changes."""
+    with_it, without = (
+        Player(Toy(seed=5), compose(settings, TrackSettings(stations=36, swing_doubt_lc_pct=doubt), 5.0, 2.0))
+        for doubt in (1.0, 0.0)
+    )
+    for player in (with_it, without):
+        player.run(180)
+        player.toy.hidden = 0.08
+    further = []
+    for one, other in zip(with_it.run(20), without.run(20), strict=True):
+        assert one.gate.lc_pct == other.gate.lc_pct
+        assert -1.0 - 1e-12 <= one.gate.low_lc_pct - other.gate.low_lc_pct <= 0.0
+        assert 0.0 <= one.gate.high_lc_pct - other.gate.high_lc_pct <= 1.0 + 1e-12
+        further.append(other.gate.low_lc_pct - one.gate.low_lc_pct)
+    assert max(further) > 0.5, "before it is found it leans far"
+
+
 def test_silence_opens_the_interval_until_the_nir_has_said_enough(fixed: Tracker) -> None:
     player = Player(Toy(), fixed)
     known = player.run(180)[-1].gate.sigma_lc_pct
