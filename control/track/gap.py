@@ -96,6 +96,9 @@ def follow(
     settings: TrackSettings, noise: ObserverSettings,
 ) -> Gap:  # fmt: skip
     """The gap one cycle on; an estimate or laboratory value that was used before changes nothing."""
+    silent_s = time_s - gap.nir_time_s
+    if settings.nir_gap_s < silent_s < math.inf:  # a loss may have come unseen: the feeders can vouch for nothing
+        gap = replace(gap, settled=True)
     gap = _predict(gap, time_s, fed, target_pct, settings)
     if nir is not None and nir.time_s > gap.nir_time_s and math.isfinite(nir.value_pct + nir.sigma_pct):
         gap = _measure(gap, fed, nir, target_pct / 100.0, settings)

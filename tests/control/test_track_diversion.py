@@ -164,6 +164,16 @@ def test_what_comes_after_a_time_without_a_look_is_looked_at_before_it_is_releas
     assert not player.run(1)[0].divert.given, "one look that is missed is nothing"
 
 
+def test_feeders_do_not_vouch_for_what_came_unseen(fixed: Tracker) -> None:
+    player = Player(Toy(seed=6), fixed)
+    player.run(30)
+    assert player.memory is not None
+    assert not player.memory.gap.settled, "what was there at the start is still in the line"
+    for _ in range(240):
+        player.toy.step()
+    assert player.run(2)[-1].gate.sigma_lc_pct > 1.0, "as unsure as one estimate leaves it"
+
+
 def test_a_swing_that_is_half_sure_counts_half(settings: ControlSettings) -> None:
     """The bounds reach further towards where innovations lean, and nothing else of the estimate changes."""
     with_it, without = (
