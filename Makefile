@@ -8,7 +8,7 @@ OUT ?= out/demo
 help:
 	@echo "make demo    set up and run a simulated two-hour shift; results in $(OUT)"
 	@echo "make test    set up and run the tests"
-	@echo "make check   lint, types, import contracts"
+	@echo "make check   lint, types, import contracts, house rules"
 	@echo "make bench   speed side by side with peers: ratios into out/bench.json (five minutes; MODEL=FILE.py: your own)"
 	@echo "make faults  47 kinds of spectral fault against the shipped soft sensor: out/faults/faults.json (a minute or two)"
 	@echo "make trials  10 000 cycles of the closed loop under injected faults: out/trials.json (three minutes)"
@@ -49,6 +49,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/architecture
 
 bench: setup
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m deploy.bench --out out/bench.json $(if $(MODEL),--model $(MODEL))

@@ -84,7 +84,7 @@ def _seen(ax: Any, shift: Shift, cycles: Sequence[dict[str, Any]], minutes: Any,
         ax.plot(at, [100 * a / np.interp(m, minutes, target) for m, (_, a) in zip(at, found, strict=True)], "D",
                 color="#7a1fa2", markersize=6, label="laboratory, at sample time")  # fmt: skip
     # The first belief knows nothing yet: its interval would press all the others into a line.
-    shown = np.concatenate([100 * belief / target, truth[:, 1], [at for _, at in good]])
+    shown = np.concatenate([100 * belief / target, truth[:, 1], [estimate for _, estimate in good]])
     ax.set_ylim(min(93.0, float(np.nanmin(shown)) - 1), max(107.0, float(np.nanmax(shown)) + 1))
     ax.set_ylabel("API, % LC")
     ax.set_title("What the service saw and believed, over the real wire", loc="left", fontsize=10)

@@ -124,7 +124,7 @@ class Card:
 
     @cached_property
     def window(self) -> slice:
-        """The channels between window_low and window_high."""
+        """The channels that the model uses, window_low to window_high (the rest may hold detector noise)."""
         used = np.flatnonzero((self.axis >= self.window_low) & (self.axis <= self.window_high))
         return slice(int(used[0]), int(used[-1]) + 1)
 

@@ -23,7 +23,7 @@ from soft_sensors.errors import TableError
 from soft_sensors.fingerprint import Fingerprint, signature_limits
 from soft_sensors.inputs import joined_tables, numbers
 from soft_sensors.read import read_spectra
-from soft_sensors.validate import axis_fault, window
+from soft_sensors.validate import axis_fault
 
 FOLDS = 10
 
@@ -99,7 +99,7 @@ def _fingerprint(model: Bundle, path: Path) -> Fingerprint:
     left_out = {excluded.sample_id for excluded in card.excluded}
     kept = np.array([s not in left_out for s in table.sample_ids]) & np.isfinite(table.values).all(axis=1)
     fold = np.arange(len(kept)) * FOLDS // len(kept)
-    return signature_limits(table.values[kept][:, window(card)], fold[kept])
+    return signature_limits(table.values[kept][:, card.window], fold[kept])
 
 
 def _show(result: Tally) -> None:

@@ -8,7 +8,6 @@ from soft_sensors.bundle import Bundle
 from soft_sensors.card import Card
 from soft_sensors.fingerprint import judge_shape
 from soft_sensors.signals import Estimate, Outcome, Quality, Spectrum, Verdict, worst
-from soft_sensors.validate import window
 
 SIGMAS_90 = 1.645  # half width of a 90 % interval in standard deviations of a normal distribution
 
@@ -84,4 +83,4 @@ def _shape(bundle: Bundle, spectrum: Spectrum) -> Verdict:
     """What the fingerprint says of the shape, on the channels the model uses."""
     if bundle.fingerprint is None:
         return Verdict(Quality.GOOD)
-    return judge_shape(bundle.fingerprint, spectrum.values[window(bundle.card)], bundle.card.refuse_factor)
+    return judge_shape(bundle.fingerprint, spectrum.values[bundle.card.window], bundle.card.refuse_factor)

@@ -111,7 +111,7 @@ def _sequence(seen: Previous, previous: Previous) -> str:
 
 def _signal(card: Card, values: FloatArray) -> str:
     """Saturation, clipping and intensity, on the part of the axis that the model uses."""
-    inside = values[window(card)]
+    inside = values[card.window]
     top = int(np.argmax(inside))
     if inside[top] > card.saturation:
         return f"saturated: {inside[top]:.4g} is above the limit {card.saturation:.4g}"
@@ -123,11 +123,6 @@ def _signal(card: Card, values: FloatArray) -> str:
         low, high = card.intensity_low, card.intensity_high
         return f"intensity {mean:.4g} outside {low:.4g} to {high:.4g}: empty probe, fouling or lamp"
     return ""
-
-
-def window(card: Card) -> slice:
-    """The channels that the model uses (the rest may hold detector noise)."""
-    return card.window
 
 
 def longest_flat_run(values: FloatArray) -> int:

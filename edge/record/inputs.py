@@ -34,7 +34,7 @@ class Instant(click.ParamType[float]):
         try:
             return float(value)
         except ValueError:
-            pass
+            pass  # not seconds: read as ISO 8601 below, which says what is taken when it is neither
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:

@@ -18,7 +18,6 @@ from soft_sensors.calibrate.evidence import Evidence, read_evidence
 from soft_sensors.card import Card
 from soft_sensors.errors import TableError
 from soft_sensors.signals import FloatArray
-from soft_sensors.validate import window
 
 DIGITS = 6  # significant, of the largest value: a file written with fewer digits is caught as nearly the same shape
 FILTER = 11  # channels of the first derivative
@@ -107,7 +106,7 @@ def fingerprint(values: FloatArray) -> str:
 
 def _shape(card: Card, spectra: FloatArray) -> FloatArray:
     """What does not depend on offset, path length and slow baselines: SNV, then a first derivative, in the window."""
-    inside = spectra[:, window(card)]
+    inside = spectra[:, card.window]
     centred = inside - inside.mean(axis=1, keepdims=True)
     deviation = centred.std(axis=1, keepdims=True)
     normal = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)

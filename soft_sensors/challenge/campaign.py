@@ -14,7 +14,7 @@ from soft_sensors.challenge.scene import Fault, Scene, Signal
 from soft_sensors.estimate import estimate
 from soft_sensors.fingerprint import Fingerprint, judge_shape
 from soft_sensors.signals import Estimate, FloatArray, Quality, Spectrum
-from soft_sensors.validate import Previous, validate, window
+from soft_sensors.validate import Previous, validate
 
 SEVERITIES = tuple(float(s) for s in np.geomspace(0.01, 1.0, 12))
 NEVER = -1
@@ -119,7 +119,7 @@ class Judge:
         card, scan = self.bundle.card, self.scan(values, 2)
         verdict, _ = validate(card, scan, previous, now_s=2.0, max_age_s=10.0)
         if self.fingerprint is not None and verdict.quality is not Quality.BAD:
-            shape = judge_shape(self.fingerprint, values[window(card)], card.refuse_factor)
+            shape = judge_shape(self.fingerprint, values[card.window], card.refuse_factor)
             verdict = max(verdict, shape, key=lambda v: v.quality.rank)
         return estimate(self.bundle, scan, verdict)
 

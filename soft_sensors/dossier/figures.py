@@ -17,7 +17,6 @@ from soft_sensors.dossier.findings import Findings
 from soft_sensors.dossier.material import Material
 from soft_sensors.dossier.perturbation import Effect
 from soft_sensors.signals import FloatArray, Quality
-from soft_sensors.validate import window
 
 WIDTH_IN = 6.7  # of the page's text; font sizes are then those on paper
 STYLE: Any = {"font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "legend.fontsize": 8,
@@ -137,7 +136,7 @@ def vector(m: Material, f: Findings, signal: FloatArray, signal_name: str) -> by
     """The regression vector and the analyte's signal [treated], each to its largest value."""
 
     def paint(axes: Axes) -> None:
-        x = f.treatment.of_axis(m.card.axis[window(m.card)])
+        x = f.treatment.of_axis(m.card.axis[m.card.window])
         regression = f.treatment.of_vector(f.vector)
         for values, colour, name in ((signal, ORANGE, signal_name), (regression, BLUE, "regression vector")):
             axes.plot(x, values / np.abs(values).max(), color=colour, lw=1.2, label=name)

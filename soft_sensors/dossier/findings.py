@@ -19,7 +19,6 @@ from soft_sensors.dossier.sensitivity import Band, Direction, Response, Treatmen
 from soft_sensors.predictions import predict
 from soft_sensors.read.tables import SpectraTable
 from soft_sensors.signals import FloatArray
-from soft_sensors.validate import window
 
 SIZES = ("axis_shift", "broadening", "offset", "tilt", "gain_pct", "noise_factor")
 
@@ -69,7 +68,7 @@ class Findings:
 
 def find(m: Material) -> Findings:
     """Compute everything; UnsupportedError when the pure spectra lack the analyte or the repeats repeat nothing."""
-    used = window(m.card)
+    used = m.card.window
     kept = m.evidence.keep
     vector = sensitivity.regression_vector(m.model, m.evidence.spectra[kept].mean(axis=0))
     treatment = sensitivity.Treatment.named(m.card.pretreatment, vector.size)

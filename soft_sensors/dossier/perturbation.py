@@ -15,7 +15,6 @@ from soft_sensors.dossier.material import TestSet
 from soft_sensors.dossier.sensitivity import noise
 from soft_sensors.predictions import predict
 from soft_sensors.signals import FloatArray, Quality
-from soft_sensors.validate import window
 
 CAUGHT = 0.90  # our choice: a disturbance that so many spectra are marked for does not pass unnoticed
 
@@ -44,7 +43,7 @@ def effects(model: Bundle, test: TestSet, sizes: Mapping[str, float], seed: int)
     spectra = test.table.values[rows]
     masses = None if test.masses is None else test.masses[rows]
     found = [_measure(model, test, rows, masses, "none (test set as measured)", "", lambda x: x)]
-    for name, size, change in _disturbances(card.axis, window(card), spectra, sizes, card.axis_unit, seed):
+    for name, size, change in _disturbances(card.axis, card.window, spectra, sizes, card.axis_unit, seed):
         found.append(_measure(model, test, rows, masses, name, size, change))
     return found
 

@@ -17,7 +17,6 @@ from soft_sensors.dossier.material import Material
 from soft_sensors.dossier.performance import levels
 from soft_sensors.dossier.sections_purpose import Content, shown
 from soft_sensors.signals import Quality
-from soft_sensors.validate import window
 
 LISTED = 20  # spectra that are not good
 
@@ -138,7 +137,7 @@ def _against_pure(m: Material, f: Findings) -> list[Block]:
               "regression vector with the component's net analyte signal.",
               ("Component", "Relative response", "Correlation"), rows, (0.5, 0.25, 0.25), (1, 2)),
         Figure("Regression vector and the spectrum of the pure analyte, both after the model's derivative.",
-               figures.vector(m, f, f.treatment.of_spectra(pure[window(m.card)]), "pure analyte"))]
+               figures.vector(m, f, f.treatment.of_spectra(pure[m.card.window]), "pure analyte"))]
 
 
 def _without_pure(m: Material, f: Findings) -> list[Block]:

@@ -18,7 +18,6 @@ from scipy.signal import savgol_coeffs
 
 from soft_sensors.bundle import Bundle
 from soft_sensors.signals import FloatArray
-from soft_sensors.validate import window
 
 STEP = 1e-3  # of the mean spectrum's range: large against float32 rounding, small against any bend of a model
 RANK = 0.05  # of the largest singular value: what the derivative nearly wipes out would only roughen the vector
@@ -105,7 +104,7 @@ class Band:
 
 def regression_vector(model: Bundle, mean: FloatArray) -> FloatArray:
     """d value / d spectrum [window] at the mean spectrum [n_channels], by central differences of the graph."""
-    used = window(model.card)
+    used = model.card.window
     step = STEP * float(np.ptp(mean[used]))
     vector = np.empty(used.stop - used.start)
     for k in range(used.start, used.stop):

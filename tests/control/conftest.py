@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from control.commands import read_settings
 from control.observe import Observer
 from control.settings import ControlSettings
 
+sys.path.insert(0, str(Path(__file__).parent))  # lets the tests here share track_toy
 LINE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
 
 

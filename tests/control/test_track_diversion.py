@@ -1,81 +1,18 @@
-"""Tracking as a whole on a toy line that is fed through hopper weights: when it diverts, why, and when it stops."""
+"""Tracking as a whole on a toy line: when it diverts, why, and when it stops."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from track_toy import CYCLE_S, Player, Toy
 
 from control.settings import ControlSettings
-from control.signals import LabResult, Target
-from control.track import FeederSeen, NirSeen, Risk, Tracked, Tracker, TrackInput, TrackMemory, TrackSettings
+from control.signals import LabResult
+from control.track import NirSeen, Risk, Tracker, TrackSettings
 from control.track import track as track_once
 from control.track import tracker as compose
-
-TARGET = Target(10.0, 20.0, 250.0)
-CYCLE_S = 5.0
-
-
-@dataclass
-class Toy:
-    """Feeders, three equal tanks and an NIR; hidden: share of the weighed API that does not arrive."""
-
-    seed: int = 1
-    api_kg_h: float = 2.0
-    hidden: float = 0.0
-    nir_bias_pct: float = 0.0
-    nir: bool = True
-    time_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.random = np.random.default_rng(self.seed)
-        self.api_kg, self.filler_kg, self.tanks = 500.0, 5000.0, [10.0, 10.0, 10.0]
-
-    def step(self) -> TrackInput:
-        """One cycle on, as tracking sees it."""
-        for _ in range(10):
-            api_kg, filler_kg = self.api_kg_h / 7200.0, 18.0 / 7200.0
-            self.api_kg, self.filler_kg = self.api_kg - api_kg, self.filler_kg - filler_kg
-            came = 100.0 * api_kg * (1 - self.hidden) / (api_kg * (1 - self.hidden) + filler_kg)
-            for i in range(3):
-                self.tanks[i] += (came - self.tanks[i]) * (1 - math.exp(-(api_kg + filler_kg) / 0.43))
-                came = self.tanks[i]
-        self.time_s += CYCLE_S
-        noise = float(self.random.normal(0.0, 0.11))
-        nir = NirSeen(self.gate_pct + self.nir_bias_pct + noise, 0.13, self.time_s) if self.nir else None
-        feeders = {
-            "FeederApi": FeederSeen(self.api_kg, self.api_kg_h, False),
-            "FeederMcc": FeederSeen(self.filler_kg, 18.0, False),
-        }
-        return TrackInput(self.time_s, TARGET, feeders, nir, turret_rpm=37.037, tablet_weight_mg=250.0, level_pct=50.0)
-
-    @property
-    def gate_pct(self) -> float:
-        """The truth at probe and gate, % w/w."""
-        return self.tanks[2]
-
-
-@dataclass
-class Player:
-    """Feeds a toy's cycles to tracking and keeps its memory."""
-
-    toy: Toy
-    fixed: Tracker
-    memory: TrackMemory | None = None
-
-    def cycles(self, count: int, **changes: object) -> Iterator[tuple[float, Tracked]]:
-        """Truth in % of label claim and what tracking said, a cycle at a time."""
-        for _ in range(count):
-            seen = replace(self.toy.step(), **changes)  # type: ignore[arg-type]
-            tracked, self.memory = track_once(self.fixed, self.memory, seen)
-            yield 10.0 * self.toy.gate_pct, tracked
-
-    def run(self, count: int, **changes: object) -> list[Tracked]:
-        """What tracking said in so many cycles."""
-        return [tracked for _, tracked in self.cycles(count, **changes)]
 
 
 @pytest.fixture
@@ -257,41 +194,6 @@ def test_a_slow_change_of_the_nir_is_the_products_until_the_laboratory_speaks(fi
         lab = LabResult(counter, player.toy.time_s, player.toy.time_s, player.toy.gate_pct, math.nan, math.nan)
         tracked = player.run(20, lab=lab)[-1]
     assert not tracked.divert.given
-
-
-def test_a_minute_of_material_says_where_it_came_from_and_adds_up(fixed: Tracker) -> None:
-    player = Player(Toy(), fixed)
-    said = player.run(180, diverting=False)
-    minutes = [t.minute for t in said if t.minute is not None]
-    assert len(minutes) == 14 or len(minutes) == 15
-    last = minutes[-1]
-    assert last.end_s - last.start_s == pytest.approx(60.0)
-    assert last.released_kg == pytest.approx(20.0 / 60.0, rel=0.01)
-    assert last.diverted_kg == 0.0
-    assert last.fed_from_s < last.fed_to_s < last.end_s
-    mean_s = fixed.residence.mean_kg / (20.0 / 3600.0)
-    assert last.fed_from_s < last.start_s - mean_s < last.fed_to_s
-    assert last.api_pct == pytest.approx(10.0, abs=0.15)
-
-
-def test_masses_add_up_and_a_leak_is_found(fixed: Tracker) -> None:
-    player = Player(Toy(), fixed)
-    balance = player.run(360)[-1].balance
-    assert balance.missing == ""
-    assert balance.fed_kg == pytest.approx(10.0, rel=0.01)
-    assert abs(balance.residual_kg) < balance.sigma_kg
-    assert not balance.beyond
-    leak = player.run(720, turret_rpm=0.9 * 37.037)[-1].balance
-    assert leak.beyond, "a tenth of the tablets is missing"
-    assert leak.residual_kg == pytest.approx(0.1 * 20.0, rel=0.15)
-
-
-def test_a_balance_that_cannot_be_struck_says_what_is_missing(settings: ControlSettings) -> None:
-    player = Player(Toy(), compose(settings, TrackSettings(), 5.0, 2.0))
-    balance = player.run(3, level_pct=math.nan)[-1].balance
-    assert balance.missing == "stations in [track], press hopper level"
-    assert math.isnan(balance.residual_kg)
-    assert not balance.beyond
 
 
 def test_tracking_is_pure(fixed: Tracker) -> None:

@@ -29,6 +29,19 @@ def test_a_smooth_spectrum_takes_less_than_its_bytes_deflated() -> None:
     assert {pack_spectrum(v)[0] for v in (smooth, lines)} == {0, 2}, "the shorter of two forms is taken"
 
 
+def test_a_spectrum_takes_the_form_of_the_one_before_it_even_where_the_other_is_shorter() -> None:
+    smooth = np.round(0.3 + 0.1 * np.sin(np.linspace(0.0, 6.0, 700)), 6)
+    counts = np.round(np.random.default_rng(1).uniform(0, 4000, size=700))
+    for before, values in ((smooth, counts), (counts, smooth)):
+        like = pack_spectrum(before)
+        blob = pack_spectrum(values, like)
+        assert blob[0] == like[0] != pack_spectrum(values)[0]
+        assert unpack_spectrum(blob).tobytes() == values.tobytes()
+    of_the_first_release = zlib.compress(smooth.tobytes(), 6)
+    for unknown in (b"", b"\x07", of_the_first_release):
+        assert pack_spectrum(smooth, unknown) == pack_spectrum(smooth), "both are tried"
+
+
 @pytest.mark.parametrize(
     "blob", [b"", b"\x07x", b"\x00", b"\x02\xff\xff", b"x\x9c", b"\x00" + pack_spectrum(np.ones(9))[1:-1]]
 )

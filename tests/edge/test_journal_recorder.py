@@ -11,11 +11,12 @@ import pytest
 from journal_hand import LINE
 
 from control.signals import Command, Mode
+from edge.record.canonical import encode
 from edge.record.checkpoint import signer
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder, SampleReader
 from edge.record.verify import verify
-from edge.signals import Link, Sample, Scan, Thought
+from edge.signals import Acted, Link, Sample, Scan, Thought
 from soft_sensors.signals import Spectrum
 
 T0 = 1_700_000_000.0
@@ -94,6 +95,24 @@ def test_what_follows_a_checkpoint_needs_nothing_before_it(path: Path) -> None:
         assert spectrum is not None
         assert spectrum.axis.tobytes() == AXIS.tobytes()
         assert spectrum.values.tobytes() == np.sin(AXIS / 100 + i).tobytes()
+
+
+@pytest.mark.parametrize("before_seq", [0, 1, 2])
+def test_a_request_is_read_wherever_it_stands_between_our_own_records(path: Path, before_seq: int) -> None:
+    """Our own records are stepped over unread, but never anybody else's."""
+    asked = encode({"action": "mode", "value": "closed", "user": "anna", "reason": "", "cycle_seq": None})
+    with Journal.open(path, LINE) as journal, Journal.open(path, LINE) as another:
+        recorder = JournalRecorder(journal)
+        recorder.start(T0, START, {})
+        recorder.requests()
+        for i in range(3):
+            if i == before_seq:
+                another.append("request", T0, asked)
+            sample, thought = seen_and_thought(i)
+            recorder.cycle(sample, thought)
+            recorder.acted(sample, Acted("good"))
+        assert [r.user for r in recorder.requests()] == ["anna"]
+        assert recorder.requests() == ()
 
 
 def start_after(path: Path, lost_s: float, *, stopped: bool) -> list[str]:

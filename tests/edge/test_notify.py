@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -34,24 +35,48 @@ def test_every_message_arrives_in_order(manager: tuple[socket.socket, str]) -> N
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}])
-def test_without_a_service_manager_nothing_happens(environment: dict[str, str]) -> None:
+def test_without_a_service_manager_no_socket_is_opened(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr("edge.notify.socket.socket", lambda *kind: opened.append(kind))
     notifier = Notifier.from_environment(environment)
     notifier.ready()
     notifier.watchdog()
     notifier.close()
+    assert opened == []
 
 
-def test_a_manager_that_is_gone_or_does_not_read_never_stops_the_loop(tmp_path: Path) -> None:
-    gone = Notifier(str(tmp_path / "gone"))
-    gone.watchdog()
-    gone.close()
+def test_a_manager_that_comes_back_is_told_again(tmp_path: Path) -> None:
+    notifier = Notifier(str(tmp_path / "late"))
+    notifier.watchdog()  # nobody there: dropped, and the loop goes on
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "late"))
+        manager.settimeout(5)
+        notifier.watchdog()
+        assert manager.recv(64) == b"WATCHDOG=1"
+    notifier.close()
+
+
+def test_a_manager_that_does_not_read_never_stops_the_loop(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(str(tmp_path / "deaf"))
         notifier = Notifier(str(tmp_path / "deaf"))
         for _ in range(5000):
             notifier.watchdog()  # would block for ever once the socket's buffer is full
+        deaf.setblocking(False)
+        taken = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                assert deaf.recv(64) == b"WATCHDOG=1"
+                taken += 1
+        assert 0 < taken < 5000, "what did not fit was dropped"
+        notifier.watchdog()
+        assert deaf.recv(64) == b"WATCHDOG=1", "and the next one comes through"
         notifier.close()
         notifier.watchdog()
+        with pytest.raises(BlockingIOError):
+            deaf.recv(64)
 
 
 def test_a_socket_name_of_another_kind_is_refused() -> None:

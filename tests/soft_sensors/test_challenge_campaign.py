@@ -17,7 +17,6 @@ from soft_sensors.challenge.tally import tally
 from soft_sensors.commands import sensor
 from soft_sensors.fingerprint import Fingerprint, fingerprint_of, judge_shape, signature_limits, table_of
 from soft_sensors.signals import FloatArray, Quality
-from soft_sensors.validate import window
 
 from .conftest import make_blends, write_table
 
@@ -26,7 +25,7 @@ ACCEPT = 0.5
 
 @pytest.fixture(scope="module")
 def fingerprint(bundle: Bundle) -> Fingerprint:
-    spectra = make_blends(120, seed=1).spectra[:, window(bundle.card)]
+    spectra = make_blends(120, seed=1).spectra[:, bundle.card.window]
     return signature_limits(spectra, np.arange(120) * 10 // 120)
 
 
@@ -81,7 +80,7 @@ def test_a_campaign_is_the_same_for_the_same_seed(bundle: Bundle) -> None:
 
 
 def test_good_spectra_keep_the_fingerprint(bundle: Bundle, fingerprint: Fingerprint) -> None:
-    fresh = make_blends(300, seed=77).spectra[:, window(bundle.card)]
+    fresh = make_blends(300, seed=77).spectra[:, bundle.card.window]
     verdicts = [judge_shape(fingerprint, row, 3.0).quality for row in fresh]
     assert sum(q is Quality.BAD for q in verdicts) <= 3
     assert sum(q is not Quality.GOOD for q in verdicts) <= 30
@@ -96,7 +95,7 @@ def test_good_spectra_keep_the_fingerprint(bundle: Bundle, fingerprint: Fingerpr
     ],
 )
 def test_the_likest_fault_is_named(bundle: Bundle, fingerprint: Fingerprint, change, named) -> None:  # type: ignore[no-untyped-def]
-    x = make_blends(5, seed=12).spectra[0][window(bundle.card)]
+    x = make_blends(5, seed=12).spectra[0][bundle.card.window]
     assert judge_shape(fingerprint, x, 3.0).quality is Quality.GOOD
     verdict = judge_shape(fingerprint, np.asarray(change(x)), 3.0)
     assert verdict.quality is not Quality.GOOD

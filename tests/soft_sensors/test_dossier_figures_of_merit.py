@@ -26,7 +26,6 @@ from soft_sensors.registry.entries import Role
 from soft_sensors.registry.keys import public_hex
 from soft_sensors.registry.log import append
 from soft_sensors.registry.log import found as found_registry
-from soft_sensors.validate import window
 
 from .dossier_hand import write_case
 
@@ -76,7 +75,7 @@ def test_the_regression_vector_is_the_models(bundle: Bundle, made: Calibration) 
     """A step along any direction changes the value by the vector's product with it."""
     mean = made.samples.spectra[made.keep].mean(axis=0)
     vector = sensitivity.regression_vector(bundle, mean)
-    used = window(bundle.card)
+    used = bundle.card.window
     for row in made.samples.spectra[:5]:
         step = np.zeros_like(mean)
         step[used] = 1e-4 * (row - mean)[used]

@@ -20,7 +20,6 @@ from soft_sensors.card import read_card
 from soft_sensors.commands import sensor
 from soft_sensors.errors import BundleError, TransferError
 from soft_sensors.signals import FloatArray
-from soft_sensors.validate import window
 
 from .conftest import Blends, make_blends, write_table
 
@@ -118,7 +117,7 @@ def test_the_same_files_give_the_same_bundle(bundle_path: Path, files: Path, mov
 
 
 def all_maps(bundle: Bundle) -> dict[str, Map]:
-    used = window(bundle.card)
+    used = bundle.card.window
     old, new = PAIRS.spectra[:, used], second_instrument(PAIRS, seed=1)[:, used]
     of_values = value_maps(values(bundle, PAIRS.spectra), values(bundle, second_instrument(PAIRS, seed=1)))
     return {**spectral_maps(old, new), **of_values}
@@ -131,7 +130,7 @@ def run_graph(graph: bytes, row: FloatArray) -> FloatArray:
 
 
 def test_every_map_in_the_graph_equals_the_map_by_hand(bundle: Bundle, bundle_path: Path) -> None:
-    maps, graph, used = all_maps(bundle), (bundle_path / GRAPH).read_bytes(), window(bundle.card)
+    maps, graph, used = all_maps(bundle), (bundle_path / GRAPH).read_bytes(), bundle.card.window
     assert {name.split("(")[0] for name in maps} == {"mean difference", "SST", "DS", "PDS", "bias", "slope and bias"}
     row = second_instrument(TEST, seed=2)[3]
     for name, one in maps.items():
@@ -145,7 +144,7 @@ def test_every_map_in_the_graph_equals_the_map_by_hand(bundle: Bundle, bundle_pa
 
 
 def test_two_transfers_in_a_row_undo_the_last_instrument_first(bundle: Bundle, bundle_path: Path) -> None:
-    used, row = window(bundle.card), TEST.spectra[5]
+    used, row = bundle.card.window, TEST.spectra[5]
     graph = (bundle_path / GRAPH).read_bytes()
     channels = used.stop - used.start
     band = all_maps(bundle)["PDS(5, 2)"]

@@ -15,7 +15,6 @@ from soft_sensors.calibrate.transfer.choose import rms
 from soft_sensors.card import Card, Transfer
 from soft_sensors.errors import TransferError
 from soft_sensors.signals import FloatArray
-from soft_sensors.validate import window
 
 LITTLE = 1.0 / 3.0  # of the model's own interval: instruments that agree better need no transfer
 NARROW = 0.5  # of the calibration's range
@@ -63,7 +62,7 @@ def card_of(parent: Bundle, shown: Shown, bounds: Limits, name: str) -> Card:
     squares add. With references: figures and range are those of the trusted pairs on the new instrument.
     """
     old, against = parent.card, shown.against
-    inside = shown.new[:, window(old)]
+    inside = shown.new[:, old.window]
     low, high = limits.intensity_limits(inside)
     if against is None:
         agreement = limits.half_width(shown.after, np.arange(shown.after.size))

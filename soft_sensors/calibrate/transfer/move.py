@@ -28,7 +28,6 @@ from soft_sensors.fingerprint import Fingerprint
 from soft_sensors.predictions import predict
 from soft_sensors.read.tables import SpectraTable
 from soft_sensors.signals import FloatArray, Quality
-from soft_sensors.validate import window
 
 FEWEST_PAIRS = 6  # our choice: below, cross-validation cannot tell a transfer from luck
 ROUNDS = 4  # of judging and looking for suspect pairs
@@ -104,7 +103,7 @@ def _move(parent: Bundle, graph: bytes, paired: Paired, name: str, progress: Pro
         raise CalibrationError(f"{len(paired.sample_ids)} paired samples; a transfer needs at least {FEWEST_PAIRS}, "
                                "15 to 30 are better")
     model = _model(parent)
-    used = window(parent.card)
+    used = parent.card.window
     old, new = paired.old[:, used], paired.new[:, used]
     pairs = Pairs(old, new, model(old), model(new))
     judged, suspect = _settle(pairs, model, progress)
@@ -181,7 +180,7 @@ def _shapes_and_evidence(
     if evidence is None:
         return None, {}
     ids = tuple(paired.sample_ids[k] for k in kept.tolist())
-    found = likeness(evidence, window(card), route.chosen, paired.old[kept], paired.new[kept], ids)
+    found = likeness(evidence, card.window, route.chosen, paired.old[kept], paired.new[kept], ids)
     truth = pairs.old_out[kept, 0] if tried is None else tried.home.truth[kept]
     keep = np.ones(kept.size, dtype=np.bool_) if tried is None else tried.trusted[kept]
     held_out = route.held_out[kept].copy()
@@ -189,12 +188,12 @@ def _shapes_and_evidence(
         held_out[:, 0] = tried.values(route.method)[kept]
     arrays = moved_evidence(evidence, card, graph, found, ids, truth, held_out, keep)
     enough = kept.size >= FEWEST_TO_KNOW_SHAPES and not card.blocks
-    return (fingerprint_on(found, window(card)) if enough else None), arrays
+    return (fingerprint_on(found, card.window) if enough else None), arrays
 
 
 def _model(parent: Bundle) -> Model:
     """The parent as a function of the window's channels alone: the graph sees nothing else."""
-    used, size = window(parent.card), parent.card.axis.size
+    used, size = parent.card.window, parent.card.axis.size
 
     def run(spectra: FloatArray) -> FloatArray:
         whole = np.zeros((len(spectra), size))

@@ -17,7 +17,6 @@ from soft_sensors.calibrate.report import STYLE, figure, table
 from soft_sensors.calibrate.transfer.choose import rms
 from soft_sensors.calibrate.transfer.move import Moved
 from soft_sensors.calibrate.transfer.pooled import POOLED
-from soft_sensors.validate import window
 
 PICTURES = Mapping[str, tuple[str, Callable[[Moved, Axes], None]]]
 PAIRS = "Each pair on both instruments; the transferred value is by a way that was chosen and learnt without the pair."
@@ -171,7 +170,7 @@ def _methods(moved: Moved, axes: Axes) -> None:
 
 
 def _spectra(moved: Moved, axes: Axes) -> None:
-    used = window(moved.card)
+    used = moved.card.window
     kept = ~moved.suspect
     old, new = moved.paired.old[kept][:, used], moved.paired.new[kept][:, used]
     axis = moved.card.axis[used]

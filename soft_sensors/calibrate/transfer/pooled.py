@@ -29,7 +29,6 @@ from soft_sensors.calibrate.select import BoolArray, Member
 from soft_sensors.calibrate.transfer.maps import Map
 from soft_sensors.card import Card
 from soft_sensors.signals import FloatArray
-from soft_sensors.validate import window
 
 POOLED = "pooled re-calibration"
 ON_KERNEL = "kernel on PLS scores"
@@ -101,7 +100,7 @@ def home_of(evidence: Evidence, card: Card, sample_ids: tuple[str, ...], given: 
     row = np.array([position.get(place.get(s, NOT_KEPT), NOT_KEPT) for s in sample_ids], dtype=np.int64)
     trusted = np.array([s in given or bool(evidence.keep[place[s]]) for s in sample_ids], dtype=np.bool_)
     return Home(evidence.spectra[kept], evidence.reference[kept], evidence.fold[kept].astype(np.int64), members,
-                card.family == ON_KERNEL, window(card), row, np.array([known[s] for s in sample_ids]), trusted)
+                card.family == ON_KERNEL, card.window, row, np.array([known[s] for s in sample_ids]), trusted)
 
 
 def refit(home: Home, old: FloatArray, new: FloatArray, maps: tuple[Map, ...], fold: IntArray) -> Refitted:
