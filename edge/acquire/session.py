@@ -83,7 +83,7 @@ class Session:
         if self._asked[0] != wanted:  # look after look the same are asked for
             what = [ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in wanted]
             self._asked = (wanted, ua.ReadParameters(NodesToRead=what))
-        values: list[ua.DataValue] = await self.within(self.client.uaclient.read(self._asked[1]))
+        values: list[ua.DataValue] | None = await self.within(self.client.uaclient.read(self._asked[1]))
         return _each(values, nodes)
 
     async def write(self, nodes: Sequence[ua.NodeId], values: Sequence[ua.DataValue]) -> list[ua.StatusCode]:
@@ -126,11 +126,12 @@ class Session:
         await discard(self.client)
 
 
-def _each(answers: list[T], nodes: Sequence[ua.NodeId]) -> list[T]:
-    """The answers, one a node; a server that gives another number of them is not to be trusted with the rest either."""
-    if len(answers) != len(nodes):
-        raise LinkLost(f"the server answered {len(answers)} of {len(nodes)} items")
-    return answers
+def _each(answers: list[T] | None, nodes: Sequence[ua.NodeId]) -> list[T]:
+    """The answers, one a node; a server that gives another number of them (or none) is not trusted any further."""
+    given = answers or []
+    if len(given) != len(nodes):
+        raise LinkLost(f"the server answered {len(given)} of {len(nodes)} items")
+    return given
 
 
 async def open_session(endpoint: Endpoint, credentials: ClientCredentials) -> Session:

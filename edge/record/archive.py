@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge.errors import RecorderError
 from edge.record.canonical import decode
 from edge.record.chain import CUT, FORMAT, PAGE_BYTES, SCHEMAS, connect_reader
 
@@ -38,6 +39,29 @@ class Archived:
 
     piece: Piece
     sha256: str
+
+
+@dataclass(frozen=True)
+class CutFrom:
+    """What an archive says of itself: its line, and the numbers of its first and last record in the journal."""
+
+    line: str
+    first: int
+    last: int
+
+
+def cut_from(path: Path) -> CutFrom | None:
+    """Where this file was cut out of a journal; None when it is a journal. Raises RecorderError."""
+    try:
+        with closing(connect_reader(path)) as reader:
+            if not reader.execute("SELECT 1 FROM sqlite_master WHERE name = 'cut'").fetchone():
+                return None
+            found = reader.execute("SELECT line, from_seq, to_seq FROM cut").fetchone()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise RecorderError(f"{path} cannot be read: {error}") from error
+    if found is None:
+        raise RecorderError(f"{path}: the archive does not say where it was cut")
+    return CutFrom(str(found[0]), int(found[1]), int(found[2]))
 
 
 def name_of(line: str, first: int, last: int, time_s: float) -> str:
@@ -164,4 +188,4 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-__all__ = ["ArchiveError", "Archived", "Piece", "confirmed", "name_of", "write_archive"]
+__all__ = ["ArchiveError", "Archived", "CutFrom", "Piece", "confirmed", "cut_from", "name_of", "write_archive"]

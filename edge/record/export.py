@@ -44,13 +44,14 @@ def flatten(row: Row) -> dict[str, Cell]:
     """
     content = row.content()
     sample, thought = content.get("sample") or {}, content.get("thought") or {}
+    number = sample.get("cycle")
     cells: dict[str, Cell] = {
         "seq": row.seq,
         "time_s": row.time_s,
         "time_utc": utc(row.time_s),
-        "cycle": sample.get("cycle"),
-        "link": sample.get("link"),
-        "mode": thought.get("mode"),
+        "cycle": number if isinstance(number, int) else None,
+        "link": _text(sample.get("link")),
+        "mode": _text(thought.get("mode")),
     }
     for part in _PARTS:
         cells |= _scalars(part, thought.get(part))
@@ -64,7 +65,7 @@ def flatten(row: Row) -> dict[str, Cell]:
     cells |= _standing(thought) | _making(sample.get("context") or {})
     for tag, reading in (sample.get("readings") or {}).items():
         cells[f"reading.{tag}"] = _cell(reading.get("value"))
-        cells[f"reading.{tag}.quality"] = reading.get("quality")
+        cells[f"reading.{tag}.quality"] = _text(reading.get("quality"))
     return cells
 
 
@@ -128,16 +129,19 @@ def cycles(journal: Journal, from_s: float | None, to_s: float | None) -> Iterat
 
 
 def columns_of(rows: Iterable[Row]) -> dict[str, type]:
-    """Every column that occurs, with its type: the general ones first, then in alphabetical order."""
-    found: dict[str, type] = {"seq": int, "time_s": float, "time_utc": str, "cycle": int, "link": str, "mode": str}
+    """Every column that occurs, with its type: the general ones first, then in alphabetical order.
+
+    A column that is always empty is one of numbers; one that holds values of several types is one of text.
+    """
+    kinds: dict[str, set[type]] = {}
     for row in rows:
         for name, cell in flatten(row).items():
-            if cell is None:
-                found.setdefault(name, float)
-            elif name not in FIRST_COLUMNS:
-                found[name] = str if found.get(name) is str else type(cell)
-    rest = sorted(name for name in found if name not in FIRST_COLUMNS)
-    return {name: found[name] for name in (*FIRST_COLUMNS, *rest)}
+            held = kinds.setdefault(name, set())
+            if cell is not None:
+                held.add(type(cell))
+    first = dict(zip(FIRST_COLUMNS, (int, float, str, int, str, str), strict=True))
+    rest = {name: kinds[name] for name in sorted(kinds.keys() - first.keys())}
+    return first | {name: held.pop() if len(held) == 1 else str if held else float for name, held in rest.items()}
 
 
 def _dc(origin: Mapping[str, str] | None) -> dict[str, str]:
@@ -197,8 +201,17 @@ def _scalars(prefix: str, part: Mapping[str, Any] | None) -> dict[str, Cell]:
 
 
 def _cell(value: Any) -> Cell:
-    """Numbers as float whatever they were written as, so that a column has one type."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """Numbers as float whatever they were written as, so that a column has one type; what is no cell as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return str(value)
+    return value if isinstance(value, (bool, float)) else _text(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _standing(thought: Mapping[str, Any]) -> dict[str, Cell]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
+from edge.record.archive import cut_from
 from edge.record.chain import Row
 from edge.record.journal import Journal
 from edge.record.minutes import Minute, Minutes
@@ -95,14 +98,25 @@ class Facts:
 
 
 def gather(journal: Journal, from_s: float | None, to_s: float | None, progress: Callable[[int, int], None]) -> Facts:
-    """The facts of the cycles from from_s to to_s (None: open), in one pass. Raises RecorderError."""
+    """The facts of the cycles from from_s to to_s (None: open), in one pass. Raises RecorderError.
+
+    Of an archive: its beginning and the start of the service before it are not in it, so its line is what the cut says
+    and its cycle is the usual step between the first cycles in it.
+    """
     found = _Gathering(from_s, to_s)
+    if piece := cut_from(journal.path):
+        found.line, found.cycle_s = piece.line, _usual_step_s(journal)
     newest = journal.last()
     total = newest.seq if newest else 0
     for row in journal.rows():
         found.take(row)
         progress(row.seq, total)
     return found.facts()
+
+
+def _usual_step_s(journal: Journal) -> float:
+    steps = [b.time_s - a.time_s for a, b in pairwise(journal.rows(kind="cycle", limit=100))]
+    return median(steps) if steps else math.nan
 
 
 @dataclass

@@ -20,6 +20,7 @@ import numpy as np
 
 from edge.errors import ConfigError, RecorderError
 from edge.record.approvals import approvals
+from edge.record.archive import cut_from
 from edge.record.canonical import unpack_spectrum
 from edge.record.chain import Row, connect_reader, head_path
 from edge.record.checkpoint import latest_anchor
@@ -104,7 +105,7 @@ def _filled(draft: Path, journal: Path, to: Path, who: Who, wanted: Wanted, prog
             from_s, to_s = _of_batch(record, wanted.batch, from_s, to_s)
         facts = gather(record, from_s, to_s, progress)
         told = verdict.reason or "no remark"
-        sound = "The record was checked when this was made: every record follows the one before."
+        sound = f"The record was checked when this was made: every record follows the one before.{_piece(copy)}"
         made = _made(record, who, sound if verdict.ok else f"THE RECORD IS NOT SOUND: {told}.")
         _data(record, facts, from_s, to_s, draft / "data", {"line": facts.line, "anchor": made.anchor}, progress)
     approved = None if wanted.registry is None else approvals(wanted.registry, facts.models)
@@ -145,6 +146,15 @@ def _of_batch(record: Journal, batch: str, from_s: float | None, to_s: float | N
         others = ", ".join(sorted(n for n in known if n)) or "none"
         raise ConfigError(f"--batch {batch}: the record knows no cycle of it in this period (known: {others})")
     return times[0], times[-1]
+
+
+def _piece(copy: Path) -> str:
+    """What a reader must know when it is an archive and not the whole record."""
+    cut = cut_from(copy)
+    if cut is None:
+        return ""
+    where = f" It is an archive: records {cut.first} to {cut.last}, cut out of the journal of line {cut.line}"
+    return f"{where}, which holds this archive's SHA-256, the models, and how the service was started before."
 
 
 def _made(record: Journal, who: Who, sound: str) -> Made:

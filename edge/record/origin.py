@@ -6,15 +6,16 @@ import getpass
 import time
 from importlib.metadata import version
 
+from edge.record.archive import cut_from
 from edge.record.checkpoint import latest_anchor
 from edge.record.export import utc
 from edge.record.journal import Journal
 
 
 def origin(journal: Journal) -> dict[str, str]:
-    """The line and the anchor of the record as it stands. Raises RecorderError."""
-    first, anchor = journal.last("genesis"), latest_anchor(journal)
-    line = "" if first is None else str(first.content().get("line"))
+    """The line and the anchor of the record as it stands, or of an archive of it. Raises RecorderError."""
+    first, anchor, piece = journal.last("genesis"), latest_anchor(journal), cut_from(journal.path)
+    line = piece.line if piece else "" if first is None else str(first.content().get("line"))
     return {"line": line, "anchor": "" if anchor is None else anchor.text()}
 
 

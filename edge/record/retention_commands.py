@@ -51,6 +51,9 @@ def retire(
             while retention.step(newest.time_s):
                 report(retention.removed, newest.seq)
     click.echo(f"{retention.removed} records of {newest.seq} moved to {table.archive}; spectra of {retention.dropped}")
+    if not retention.removed + retention.dropped and not retention.trouble:
+        pieces = "" if now else f", and without --now a piece is moved once {Pace().least} records are due"
+        click.echo(f"nothing was due: the newest {Pace().newest} records always stay{pieces}")
     if retention.trouble:
         click.echo(f"NO  {retention.trouble}")
         sys.exit(1)

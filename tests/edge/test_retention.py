@@ -251,6 +251,7 @@ def test_the_command_retires_what_is_due(tmp_path: Path, monkeypatch: pytest.Mon
     assert verify(path).ok
     again = invoke(path, "--now", "--archive", archive, "--keep-days", "3")
     assert again.output.lstrip().startswith("0 records of"), again.output
+    assert "nothing was due: the newest 40 records always stay" in again.output
 
 
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
