@@ -38,7 +38,7 @@ def steptest(
 
     \b
     Example:
-      patloop control steptest deploy/lines/cdc_ref_1.toml --variable FeederApi --amplitude 2 --minutes 60
+      patloop control steptest deploy/lines/cdc_ref_1.toml --variable FeederApi --amplitude 2 --minutes 60 \\
         --simulate --out out/steptest
     """
     from rich.console import Console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,8 @@ def targets() -> tuple[Target, ...]:
         Target("journal_file", lambda: (_journal(),), _file, (PatloopError,), record, most=400_000),
         Target("journal_body", _bodies, _body, (PatloopError,), record, (b'"~f":"nan"', b'"~a":', b'"spectrum":null',
                b'"readings":{}', b'"kind":'), most=60_000),
+        Target("journal_reports", _bodies, _reports, (PatloopError,), record, (b'"~f":"nan"', b'"track":', b'"lims":[]',
+               b'"time_s":', b'"minute":'), most=60_000),
         Target("journal_head", _heads, _head, (), record),
         Target("spectrum_blob", _blobs, lambda _: _blob, (ValueError,), record),
     )  # fmt: skip
@@ -37,6 +40,7 @@ def fill(path: Path) -> None:
     from edge.cycle import begin, cycle
     from edge.record.journal import Journal
     from edge.record.recorder import JournalRecorder
+    from edge.service import start_body
     from edge.signals import Acted
     from hil_sim.bench import RigLine, ScriptedRecorder, compose_for
     from hil_sim.rig import Rig
@@ -46,7 +50,7 @@ def fill(path: Path) -> None:
     rig = Rig(Scenario(name="small", description="a quiet line", hours=1.0), 1)
     with Journal.open(path, LINE, now=lambda: 1.76e9) as journal:
         recorder = JournalRecorder(journal)
-        recorder.start(rig.time_s, {"line": LINE, "mode": "advise", "software": "patloop", "config": {}}, {})
+        recorder.start(rig.time_s, start_body(line), {})
         scripted, wire = ScriptedRecorder(recorder), RigLine(rig, line.config, 1)
 
         async def play() -> None:
@@ -153,6 +157,35 @@ def _body(folder: Path) -> Once:
         with Journal.open(path, LINE, now=lambda: 1.76e9) as journal, unwritable:
             journal.append(kind.decode() or "cycle", 1.76e9, body)
         _judged(path)
+        return None
+
+    return once
+
+
+def _reports(folder: Path) -> Once:
+    """The body is one more record of a journal that is well: whoever tells what happened meets it on the way."""
+    from edge.record.chain import head_path
+    from edge.record.journal import Journal
+
+    whole, path = folder / "whole.sqlite", folder / "journal.sqlite"
+    fill(whole)
+    with Journal.open_reader(whole) as journal:
+        newest = journal.last()
+    assert newest is not None, "fill has written"
+
+    def once(raw: bytes) -> object:
+        for old in (*folder.glob("journal.sqlite*"), head_path(path)):
+            old.unlink(missing_ok=True)
+        shutil.copyfile(whole, path)
+        kind, _, body = raw.partition(b"\n")
+        unwritable = contextlib.suppress(RecorderError, UnicodeDecodeError)
+        with Journal.open(path, LINE) as journal, unwritable:
+            journal.append(kind.decode() or "cycle", newest.time_s + 5.0, body)
+        with TemporaryDirectory() as out:
+            for argv in (("inspect", str(path), "--out", f"{out}/bundle"), ("genealogy", str(path)),
+                         ("performance", str(path)), ("shadow", str(path), "--out", f"{out}/s.csv"),
+                         ("anchor", str(path))):  # fmt: skip
+                _run(*argv)
         return None
 
     return once

@@ -11,5 +11,5 @@ def publish() -> None:
 
     \b
     Example:
-      patloop publish --help
+      patloop publish mqtt deploy/lines/cdc_ref_1.toml
     """

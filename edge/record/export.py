@@ -12,6 +12,7 @@ from typing import Any
 
 from edge.record.chain import Row
 from edge.record.journal import Journal
+from edge.record.shape import as_written
 from edge.units import UnitError, of_column
 
 Cell = int | float | str | bool | None
@@ -33,7 +34,7 @@ def utc(time_s: float) -> str:
 
 
 def flatten(row: Row) -> dict[str, Cell]:
-    """The columns of one cycle record.
+    """The columns of one cycle record. Raises RecorderError when it is damaged or not as any release writes it.
 
     `estimate.value`, `belief.api_pct`, ... as in the types they come from; `recommended.NAME`, `written.NAME` for
     setpoints; `reading.TAG` with `reading.TAG.quality`; `lab.*` of the newest result,
@@ -42,6 +43,11 @@ def flatten(row: Row) -> dict[str, Cell]:
     `batch`, `product`, `lots` (NAME=LOT) as far as they were known.
     Read leniently, so that the journals of older versions can be exported too.
     """
+    with as_written(row):
+        return _flat(row)
+
+
+def _flat(row: Row) -> dict[str, Cell]:
     content = row.content()
     sample, thought = content.get("sample") or {}, content.get("thought") or {}
     number = sample.get("cycle")

@@ -17,6 +17,7 @@ from edge.record.chain import Row
 from edge.record.journal import Journal
 from edge.record.minutes import Minute, Minutes
 from edge.record.moves import Move, Moves
+from edge.record.shape import as_written
 from edge.record.told import Event, told
 
 MARGIN_S = 120.0  # around a period in which cycles are read, too: for what was in force before, and the read-back after
@@ -109,7 +110,8 @@ def gather(journal: Journal, from_s: float | None, to_s: float | None, progress:
     newest = journal.last()
     total = newest.seq if newest else 0
     for row in journal.rows():
-        found.take(row)
+        with as_written(row):
+            found.take(row)
         progress(row.seq, total)
     return found.facts()
 

@@ -20,6 +20,7 @@ from edge.record.canonical import decode, from_plain
 from edge.record.export import utc
 from edge.record.journal import Journal
 from edge.record.recorded import recorded_config, recorded_scan
+from edge.record.shape import as_written
 from edge.signals import Link
 
 Cell = float | str
@@ -95,12 +96,14 @@ def genealogy(
     for row in journal.rows():
         if row.kind == "start":
             balances += [run.balance] if run is not None and run.balance is not None else []
-            run = _begin(decode(row.body), row.seq)
+            with as_written(row):
+                run = _begin(decode(row.body), row.seq)
         if row.kind != "cycle" or run is None:
             continue
         progress(row.seq, newest.seq if newest else 0)
-        body = decode(row.body)
-        minute, deciders = _cycle(run, body), _deciders(run, body)
+        with as_written(row):
+            body = decode(row.body)
+            minute, deciders = _cycle(run, body), _deciders(run, body)
         if minute is None or (from_s is not None and minute.start_s < from_s):
             continue
         if to_s is not None and minute.end_s > to_s:

@@ -30,6 +30,7 @@ from edge.record.inspect_page import Made, page
 from edge.record.journal import Journal
 from edge.record.minutes import Minute
 from edge.record.moves import Move
+from edge.record.shape import as_written
 from edge.record.told import Event
 from edge.record.verify import verify
 from soft_sensors.registry.log import LOG
@@ -138,7 +139,8 @@ def _of_batch(record: Journal, batch: str, from_s: float | None, to_s: float | N
     times: list[float] = []
     known: dict[str, None] = {}
     for row in cycles(record, from_s, to_s):
-        name = str((row.content()["sample"].get("context") or {}).get("batch") or "")
+        with as_written(row):
+            name = str((row.content()["sample"].get("context") or {}).get("batch") or "")
         known[name] = None
         if name == batch:
             times.append(row.time_s)
@@ -214,10 +216,11 @@ def _spectra(record: Journal, from_s: float | None, to_s: float | None, folder: 
             inside = (from_s is None or row.time_s >= from_s) and (to_s is None or row.time_s <= to_s)
             if not inside and AXIS_IN_BODY not in row.body:
                 continue  # a month of records is passed over without being read
-            seen = row.content()["sample"].get("spectrum")
-            if seen is None:
-                continue
-            axis = axis if seen["axis"] is None else seen["axis"]
+            with as_written(row):
+                seen = row.content()["sample"].get("spectrum")
+                if seen is None:
+                    continue
+                axis = axis if seen["axis"] is None else np.asarray(seen["axis"], dtype=np.float64)
             if not inside or row.blob is None or axis is None:
                 continue
             if file is None or columns is None or not np.array_equal(columns, axis):
@@ -227,7 +230,8 @@ def _spectra(record: Journal, from_s: float | None, to_s: float | None, folder: 
                 name = "spectra.csv" if count == 1 else f"spectra_{count}.csv"
                 file = (folder / name).open("w", encoding="ascii")
                 file.write(f"sample_id,{','.join(map(repr, axis.tolist()))}\n")
-            file.write(f"{row.seq},{','.join(map(repr, unpack_spectrum(row.blob).tolist()))}\n")
+            with as_written(row):
+                file.write(f"{row.seq},{','.join(map(repr, unpack_spectrum(row.blob).tolist()))}\n")
     finally:
         if file is not None:
             file.close()

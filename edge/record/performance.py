@@ -33,6 +33,7 @@ from edge.material import material
 from edge.record.canonical import decode, from_plain
 from edge.record.journal import Journal
 from edge.record.recorded import recorded_config, recorded_scan
+from edge.record.shape import as_written
 from soft_sensors.signals import FloatArray
 
 T = TypeVar("T")
@@ -92,13 +93,15 @@ def performance(
     seen, settings, line, newest = _Seen(), None, None, journal.last()
     for row in journal.rows():
         if row.kind == "start":
-            settings = recorded_config(decode(row.body), row.seq).control()
-            line = None if settings is None else residence(settings.plant)
+            with as_written(row):
+                settings = recorded_config(decode(row.body), row.seq).control()
+                line = None if settings is None else residence(settings.plant)
         inside = (from_s is None or row.time_s >= from_s) and (to_s is None or row.time_s <= to_s)
         if row.kind != "cycle" or settings is None or line is None or not inside:
             continue
         progress(row.seq, newest.seq if newest else 0)
-        _add(seen, settings, line, decode(row.body))
+        with as_written(row):
+            _add(seen, settings, line, decode(row.body))
     if settings is None or line is None or not seen.time_s:
         return None
     return _figures(seen, settings, line)

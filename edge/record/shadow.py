@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.record.journal import Journal
+from edge.record.shape import as_written
 from soft_sensors.registry.evidence import COLUMNS
 
 KEPT_S = 4 * 3600.0  # our choice: no laboratory result of a running shift is later than this
@@ -25,18 +26,21 @@ def shadow_rows(journal: Journal) -> Iterator[Row]:
     recent: deque[dict[str, Any]] = deque()
     known = set()
     for row in journal.rows(kind="cycle"):
-        content = row.content()
-        sample, thought = content["sample"], content["thought"]
-        licence, shadow = sample.get("licence"), thought.get("shadow")
-        estimate = thought["estimate"]
-        if licence is not None and shadow is not None and estimate is not None:
-            recent.append({"licence": licence, "estimate": estimate, "shadow": shadow})
-        while recent and recent[0]["estimate"]["time_s"] < row.time_s - KEPT_S:
-            recent.popleft()
-        for lab in sample["lab"]:
-            if lab["counter"] > 0 and (lab["counter"], lab["sample_time_s"]) not in known:
-                known.add((lab["counter"], lab["sample_time_s"]))
-                yield from _pair(recent, lab)
+        found: list[Row] = []
+        with as_written(row):
+            content = row.content()
+            sample, thought = content["sample"], content["thought"]
+            licence, shadow = sample.get("licence"), thought.get("shadow")
+            estimate = thought["estimate"]
+            if licence is not None and shadow is not None and estimate is not None:
+                recent.append({"licence": licence, "estimate": estimate, "shadow": shadow})
+            while recent and recent[0]["estimate"]["time_s"] < row.time_s - KEPT_S:
+                recent.popleft()
+            for lab in sample["lab"]:
+                if lab["counter"] > 0 and (lab["counter"], lab["sample_time_s"]) not in known:
+                    known.add((lab["counter"], lab["sample_time_s"]))
+                    found += _pair(recent, lab)
+        yield from found
 
 
 def write_shadow(journal: Journal, out: Path) -> int:
