@@ -80,14 +80,17 @@ def _page(found: Genealogy, rows: Sequence[dict[str, Cell]], made: str) -> str:
 
 
 def _line(row: dict[str, Cell]) -> str:
-    cells = "".join(f"<td>{html.escape(_text(name, row[name]))}</td>" for name in SHOWN)
+    day = str(row["start_utc"])[:11]  # said once a line where it is the same: the table has to fit a screen
+    shown = {name: _text(name, row[name]) for name in SHOWN}
+    short = {name: _text(name, str(row[name]).removeprefix(day)) for name in ("end_utc", "fed_from_utc", "fed_to_utc")}
+    cells = "".join(f"<td>{html.escape(text)}</td>" for text in (shown | short).values())
     return f"<tr{' class=diverted' if float(row['diverted_kg']) > 0 else ''}>{cells}</tr>"
 
 
 def _text(name: str, cell: Cell) -> str:
     """As a person reads it; the files keep every digit."""
     if isinstance(cell, str):
-        return cell[:19].replace("T", " ") if name.endswith("_utc") else cell
+        return cell.partition(".")[0].replace("T", " ") if name.endswith("_utc") else cell
     if name == "p_nonconf":
         return f"< {NEVER:g}" if cell < NEVER else f"{cell:.2g}"
     return f"{cell:.3f}"

@@ -91,7 +91,7 @@ def _cards(facts: Facts) -> Iterator[str]:
     closed = sum(minute.closed for minute in facts.minutes)
     foreign = sum(1 for move in facts.moves if move.by == OUTSIDE)
     told = [
-        (f"{facts.cycles}", f"cycles of {facts.cycle_s:g} s" if math.isfinite(facts.cycle_s) else "cycles"),
+        (f"{facts.cycles}", f"cycles of {facts.cycle_s:.3g} s" if math.isfinite(facts.cycle_s) else "cycles"),
         (f"{100 * closed / facts.cycles:.0f} %" if facts.cycles else "-", "of them in closed loop"),
         (str(len(facts.moves) - foreign), "set-point values written"),
         (str(foreign), "changes made at the PLC"),

@@ -34,11 +34,12 @@ from edge.record.canonical import decode, from_plain
 from edge.record.journal import Journal
 from edge.record.recorded import recorded_config, recorded_scan
 from edge.record.shape import as_written
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 T = TypeVar("T")
 LIMIT_LC_PCT = 3.0  # the action limit of the moving mean
 MOST_KNOWN = 0.9
+JUMP_SHARE = 0.01  # of what is delivered, or of the target, within a minute: no drift is as fast
 DEAD_SHARE = 0.05  # a move shows when a twentieth of it has come through
 
 
@@ -77,6 +78,8 @@ class _Seen:
     innovation_pct: list[float] = field(default_factory=list)
     estimate_pct: list[float] = field(default_factory=list)
     fed_pct: list[float] = field(default_factory=list)
+    delivered: list[float] = field(default_factory=list)
+    nir_bias_share: list[float] = field(default_factory=list)
     parcels: Parcels | None = None
     asked_kg_h: list[float] = field(default_factory=list)
     setpoints: dict[str, list[float]] = field(default_factory=dict)
@@ -123,6 +126,8 @@ def _add(seen: _Seen, settings: ControlSettings, line: Residence, body: dict[str
     seen.error_pct.append(100.0 * (value / wanted - 1.0))
     expected = float(belief["api_pct"]) + float(belief["nir_bias_pct"]) if belief is not None else math.nan
     seen.innovation_pct.append(value - expected)
+    seen.delivered.append(float(belief["api_gain"]) if belief is not None else math.nan)
+    seen.nir_bias_share.append(float(belief["nir_bias_pct"]) / wanted if belief is not None else math.nan)
     seen.fed_pct.append(_fed_pct(seen, settings, line, body))
     seen.asked_kg_h.append(flow_kg_h)
     for name, setpoint in asked.items():
@@ -139,6 +144,7 @@ def _figures(seen: _Seen, settings: ControlSettings, line: Residence) -> Perform
     error, untold = np.array(seen.error_pct), []
     rate_kg_s = float(np.nanmedian(seen.asked_kg_h)) / 3600.0
     dead_s = line.quantile_kg(DEAD_SHARE) / rate_kg_s if rate_kg_s > 0 else math.nan
+    reach_s = line.quantile_kg(1.0 - DEAD_SHARE) / rate_kg_s if rate_kg_s > 0 else math.nan
     delay = max(1, round(dead_s / settings.cycle_s)) if math.isfinite(dead_s) else 1
     known = error[np.isfinite(error)]
 
@@ -160,7 +166,7 @@ def _figures(seen: _Seen, settings: ControlSettings, line: Residence) -> Perform
         harris=told("harris", lambda: harris_index(known, delay)),
         swings=told("oscillation", lambda: oscillation(known)),
         white=told("whiteness", lambda: whiteness(innovation[np.isfinite(innovation)])),
-        gain=told("gain", lambda: _gain(seen)),
+        gain=told("gain", lambda: _gain(seen, _arriving(seen, settings.cycle_s, reach_s))),
         travel_pct=travel_pct({name: np.array(values) for name, values in seen.setpoints.items()}),
         costs=constraint_costs(seen.active),
         untold=tuple(untold),
@@ -180,9 +186,21 @@ def _fed_pct(seen: _Seen, settings: ControlSettings, line: Residence, body: dict
     return feed_side(seen.parcels, line, target, TrackSettings(), settings.cycle_s).now_pct[1]
 
 
-def _gain(seen: _Seen) -> Mismatch:
+def _gain(seen: _Seen, arriving: BoolArray) -> Mismatch:
     """Gain of the line over the model's: estimates against what the feeders sent, as the residence lets it through."""
-    return gain_mismatch(_whole(seen.estimate_pct, "estimates"), _whole(seen.fed_pct, "feeder signals"))
+    estimates, fed = _whole(seen.estimate_pct, "estimates"), _whole(seen.fed_pct, "feeder signals")
+    return gain_mismatch(estimates, fed, left_out=arriving)
+
+
+def _arriving(seen: _Seen, cycle_s: float, reach_s: float) -> BoolArray:
+    """The cycles in which a loss, or a jump of the NIR, came through: around each that the observer took for one."""
+    minute, reach = (max(1, round(s / cycle_s)) if math.isfinite(s) else 1 for s in (60.0, reach_s))
+    found = np.zeros(len(seen.time_s), dtype=bool)
+    for believed in (np.array(seen.delivered), np.array(seen.nir_bias_share)):
+        jumped = np.flatnonzero(np.abs(believed[minute:] - believed[:-minute]) > JUMP_SHARE)
+        for k in jumped:
+            found[max(0, k - reach) : k + minute + reach] = True
+    return found
 
 
 def _whole(values: list[float], what: str) -> FloatArray:

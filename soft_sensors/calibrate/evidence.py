@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from soft_sensors.bundle import HASHES
 from soft_sensors.calibrate.fit import Calibration
 from soft_sensors.calibrate.folds import IntArray
-from soft_sensors.calibrate.select import BoolArray
 from soft_sensors.card import Card
 from soft_sensors.errors import AlteredError, BundleError
 from soft_sensors.npz import NPZ_ERRORS
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 CALIBRATION = "calibration.npz"
 AGREES = 1e-9  # relative: the card's figures are recomputed from the same float64 numbers

@@ -17,12 +17,12 @@ from soft_sensors.calibrate.folds import Folding
 from soft_sensors.calibrate.kernel import KernelOnScores
 from soft_sensors.calibrate.nested import nested
 from soft_sensors.calibrate.pretreatment import Fused, Recipe, steps, usable
-from soft_sensors.calibrate.select import BoolArray, Candidates, Choice, Member, Progress
+from soft_sensors.calibrate.select import Candidates, Choice, Member, Progress
 from soft_sensors.calibrate.windows import Region
 from soft_sensors.card import FORMAT, Block, Card, Excluded
 from soft_sensors.errors import CalibrationError
 from soft_sensors.fingerprint import Fingerprint, signature_limits
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 FEWEST_SAMPLES = 8
 ROUNDS = 5  # of choosing and looking for suspects; it settles after two or three

@@ -10,8 +10,7 @@ from scipy.stats import f as f_distribution
 
 from soft_sensors.calibrate import pls1
 from soft_sensors.calibrate.folds import IntArray
-from soft_sensors.calibrate.select import BoolArray
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 from soft_sensors.validate import longest_flat_run
 
 COVERAGE = 0.90

@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from soft_sensors.calibrate import kernel, pls1
 from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.pretreatment import Fused, Recipe
-from soft_sensors.calibrate.select import BoolArray, Candidates, Choice, Progress, choose
+from soft_sensors.calibrate.select import Candidates, Choice, Progress, choose
 from soft_sensors.calibrate.windows import Region
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 HeldOut = Mapping[Region, Mapping[Recipe | Fused, FloatArray]]
 WORTH_PROCESSES = 3e9  # our choice, in multiplications: below this, starting processes costs more than it saves

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from soft_sensors.calibrate.folds import IntArray
-from soft_sensors.calibrate.select import BoolArray
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 MEAN = "mean of the others"
 DEGREE = 2  # our choice: a batch rises, levels off or falls; more would be a model

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from soft_sensors.calibrate.select import BoolArray
 from soft_sensors.card import Excluded
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 SUSPECT = 5.0  # robust standard deviations, our choice: a normal sample is beyond it once in two million
 MOST = 0.10  # beyond a tenth of the samples it is no longer a few outliers but another distribution: leave out none

@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soft_sensors.calibrate import kernel, pls1
 from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.pretreatment import Fused, Recipe
 from soft_sensors.calibrate.wear import Treated, penalty
 from soft_sensors.calibrate.windows import Region
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
-BoolArray = NDArray[np.bool_]
 MAX_LATENT = 20
 MOST_MEMBERS = 5  # our choice: more averaged models cost time on the box and gain nothing on five real sets
 FEWEST_TO_AVERAGE = 40  # samples, our choice: so few cannot tell good recipes from bad ones, and all would be averaged

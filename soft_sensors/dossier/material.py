@@ -14,7 +14,6 @@ import numpy as np
 from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.calibrate.evidence import CALIBRATION, Evidence, check_agreement, read_evidence
 from soft_sensors.calibrate.quarantine import overlap
-from soft_sensors.calibrate.select import BoolArray
 from soft_sensors.card import Card
 from soft_sensors.dossier.digits import fixed, places_for, signed
 from soft_sensors.dossier.document import Source
@@ -26,7 +25,7 @@ from soft_sensors.inputs import joined_tables, labels_of, numbers
 from soft_sensors.predictions import Prediction, predict
 from soft_sensors.read import read_spectra
 from soft_sensors.read.tables import SpectraTable
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 from soft_sensors.validate import axis_fault
 
 COMPARED = 5  # value, lower, upper, T2, Q; a distance that is zero has no relative difference

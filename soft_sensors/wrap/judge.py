@@ -16,11 +16,11 @@ from soft_sensors.calibrate.fit import FEWEST_SAMPLES, Calibration, Intent, Samp
 from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.pretreatment import treat
 from soft_sensors.calibrate.quarantine import shared_spectra
-from soft_sensors.calibrate.select import BoolArray, Progress
+from soft_sensors.calibrate.select import Progress
 from soft_sensors.card import FORMAT, WRAPPED, Card
 from soft_sensors.errors import CalibrationError, TableError
 from soft_sensors.fingerprint import signature_limits
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 from soft_sensors.wrap import space
 from soft_sensors.wrap.network import Network, NetworkError, answers
 

@@ -17,8 +17,8 @@ from soft_sensors.calibrate.fit import Fitted
 from soft_sensors.calibrate.folds import IntArray
 from soft_sensors.calibrate.limits import Distances
 from soft_sensors.calibrate.pretreatment import Recipe, steps, usable
-from soft_sensors.calibrate.select import BoolArray, latent_limit
-from soft_sensors.signals import FloatArray
+from soft_sensors.calibrate.select import latent_limit
+from soft_sensors.signals import BoolArray, FloatArray
 
 EXPLAINED = 0.99  # our choice: of the variance between the kept, pre-treated spectra
 RULE = f"the fewest components that explain {EXPLAINED:.0%} of the variance, no more than half a training set allows"

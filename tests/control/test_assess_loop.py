@@ -119,6 +119,34 @@ def test_a_right_gain_is_seldom_flagged_and_the_interval_holds() -> None:
     assert sum(abs(m.gain - 1.0) < 1.96 * m.sigma for m in found) >= 51
 
 
+def met(gain: float, seed: int, n: int = 1440) -> tuple[FloatArray, FloatArray]:
+    """A quiet line whose feeders overfeed at refills; from sample 600 on 1.5 is lost, which one move makes good."""
+    random = np.random.default_rng(seed)
+    delay, pole = 20, math.exp(-5.0 / 60.0)
+    real = model = lost = 0.0
+    u = np.array([0.5 if t % 480 > 450 else 0.0 for t in range(n)]) + 1.5 * (np.arange(n) >= 625)
+    reading, response = np.zeros(n), np.zeros(n)
+    for t in range(n):
+        old = u[t - delay] if t >= delay else 0.0
+        real, model = pole * real + (1 - pole) * gain * old, pole * model + (1 - pole) * old
+        lost = pole * lost + (1 - pole) * 1.5 * (t - delay >= 600)
+        reading[t], response[t] = real - lost + random.normal(0.0, 0.5), model
+    return reading, response
+
+
+def test_a_loss_that_one_move_makes_good_is_no_wrong_gain_where_its_arrival_is_left_out() -> None:
+    arriving = np.zeros(1440, dtype=bool)
+    arriving[580:720] = True
+    assert sum(gain_mismatch(*met(1.0, seed)).flagged for seed in range(10)) >= 8, "with it, the gain looks wrong"
+    told = [gain_mismatch(*met(1.0, seed), left_out=arriving) for seed in range(20)]
+    assert sum(m.flagged for m in told) <= 1
+    assert sum(abs(m.gain - 1.0) < 1.96 * m.sigma for m in told) >= 17
+    wrong = [gain_mismatch(*met(gain, seed), left_out=arriving) for gain in (0.4, 1.6) for seed in range(5)]
+    assert sum(m.flagged for m in wrong) >= 8
+    with pytest.raises(ControlError, match="0 samples are too few"):
+        gain_mismatch(*met(1.0, 1), left_out=np.ones(1440, dtype=bool))
+
+
 def test_the_gain_needs_moves_and_says_so() -> None:
     with pytest.raises(ControlError, match="nothing was moved"):
         gain_mismatch(np.random.default_rng(1).normal(size=500), np.full(500, 3.0))

@@ -71,7 +71,7 @@ def parsed(line: str) -> None:
 
 @pytest.fixture(autouse=True)
 def any_file_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    def taken(self: click.Path, value: Any, param: object, ctx: object) -> Any:  # noqa: ARG001
+    def taken(self: click.Path, value: Any, param: object, ctx: object) -> Any:
         return Path(value) if self.type is Path else value
 
     monkeypatch.setattr(click.Path, "convert", taken)

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from soft_sensors.bundle import Bundle
 from soft_sensors.calibrate import outliers
 from soft_sensors.calibrate.evidence import Evidence
-from soft_sensors.calibrate.select import BoolArray, Progress
+from soft_sensors.calibrate.select import Progress
 from soft_sensors.calibrate.transfer import choose
 from soft_sensors.calibrate.transfer.choose import Judged, Model, Pairs, rms
 from soft_sensors.calibrate.transfer.describe import LITTLE, Shown, card_of, limits_of, warnings_of
@@ -27,7 +27,7 @@ from soft_sensors.errors import CalibrationError, TransferError
 from soft_sensors.fingerprint import Fingerprint
 from soft_sensors.predictions import predict
 from soft_sensors.read.tables import SpectraTable
-from soft_sensors.signals import FloatArray, Quality
+from soft_sensors.signals import BoolArray, FloatArray, Quality
 
 FEWEST_PAIRS = 6  # our choice: below, cross-validation cannot tell a transfer from luck
 ROUNDS = 4  # of judging and looking for suspect pairs

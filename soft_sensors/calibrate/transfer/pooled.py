@@ -25,10 +25,10 @@ from soft_sensors.calibrate.folds import FOLDS, Folding, IntArray
 from soft_sensors.calibrate.kernel import KernelOnScores
 from soft_sensors.calibrate.limits import Distances, held_out_distances
 from soft_sensors.calibrate.pretreatment import RECIPES, Fused, Recipe, steps, treat, usable
-from soft_sensors.calibrate.select import BoolArray, Member
+from soft_sensors.calibrate.select import Member
 from soft_sensors.calibrate.transfer.maps import Map
 from soft_sensors.card import Card
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 POOLED = "pooled re-calibration"
 ON_KERNEL = "kernel on PLS scores"

@@ -14,10 +14,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from soft_sensors.calibrate.evidence import Evidence
-from soft_sensors.calibrate.select import BoolArray
 from soft_sensors.calibrate.transfer.likeness import Likeness
 from soft_sensors.card import Card
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 ASKED = ("value", "t2", "q")
 

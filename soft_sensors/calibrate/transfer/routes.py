@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from soft_sensors.calibrate import limits
 from soft_sensors.calibrate.evidence import Evidence, check_agreement
 from soft_sensors.calibrate.graph import explanation, graph_bytes
-from soft_sensors.calibrate.select import BoolArray, Progress
+from soft_sensors.calibrate.select import Progress
 from soft_sensors.calibrate.transfer import pooled
 from soft_sensors.calibrate.transfer.choose import Judged, rms, standard_error
 from soft_sensors.calibrate.transfer.describe import LIMITS_ONLY, Against, Limits
@@ -19,7 +19,7 @@ from soft_sensors.calibrate.transfer.embed import embed
 from soft_sensors.calibrate.transfer.maps import Map
 from soft_sensors.calibrate.transfer.pooled import POOLED, Home, Refitted
 from soft_sensors.card import Card
-from soft_sensors.signals import FloatArray
+from soft_sensors.signals import BoolArray, FloatArray
 
 NO_MAP = Map(LIMITS_ONLY)
 AS_AT_HOME = 0.95  # probability: an error that is larger is no chance any more
