@@ -89,7 +89,7 @@ def _report(tallies: dict[str, Tally], out: Path) -> None:
     out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     found = 0
     for name, tally in tallies.items():
-        click.echo(f"{name:14} {tally.executions:8d} executions  {len(tally.reached):5d} pairs of lines  "
+        click.echo(f"{name:16} {tally.executions:8d} executions  {len(tally.reached):5d} pairs of lines  "
                    f"{len(tally.findings)} findings")  # fmt: skip
         for finding in tally.findings.values():
             found += 1
