@@ -199,6 +199,31 @@ def test_a_gross_error_is_told_by_its_innovation_and_weight() -> None:
     assert set(history[5].innovations) == {"y_level", "y_speed"}
 
 
+def test_an_innovation_is_told_in_units_of_what_prediction_and_value_could_be_off_by() -> None:
+    _, U, Y = _life(12)
+    estimator = _estimator(5)
+    before, window = _run(estimator, U[:, :11], _prompt(Y[:, :11]))
+    found, _ = advance(estimator, window, U[:, 11], NONE, PROCESS, [Seen(0, Y[0, 11], ERROR[0])])
+    forecast, cov = A @ before[-1].mean + B @ U[:, 11], A @ before[-1].cov @ A.T + np.diag(PROCESS**2)
+    expected = (Y[0, 11] - C[0] @ forecast) / np.sqrt(ERROR[0] ** 2 + C[0] @ cov @ C[0])
+    assert found.innovations == {"y_level": pytest.approx(expected, abs=1e-9)}
+    assert found.weights == {"y_level": 1.0}
+
+
+def test_what_the_model_cannot_tell_of_a_sensor_that_is_not_there_does_not_matter() -> None:
+    _, U, Y = _life(12)
+    seen = [s[:1] for s in _prompt(Y)]
+
+    def broken(X: np.ndarray, u: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, slopes = _evaluate(C, np.zeros((2, 1)))(X, u, p)
+        values[1] = np.nan
+        return values, slopes
+
+    plain, _ = _run(_estimator(5, huber), U, seen)
+    history, _ = _run(replace(_estimator(5, huber), measure=broken), U, seen)
+    assert history[-1].mean.tobytes() == plain[-1].mean.tobytes()
+
+
 def test_innovations_are_white_and_of_variance_one() -> None:
     _, U, Y = _life(400, seed=3)
     history, _ = _run(_estimator(10), U, _prompt(Y))
@@ -217,6 +242,19 @@ def test_bounds_are_never_left_and_change_nothing_where_they_are_far() -> None:
     free, _ = _run(_estimator(10), U, _prompt(Y))
     far, _ = _run(_estimator(10, low=-1e6, high=1e6), U, _prompt(Y))
     assert far[-1].mean == pytest.approx(free[-1].mean, abs=1e-12)
+
+
+def test_the_model_is_not_asked_outside_the_bounds() -> None:
+    X, U, Y = _life(80, seed=5)
+    top = float(np.quantile(X[0], 0.7))
+    asked: list[float] = []
+
+    def spied(X: np.ndarray, u: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(float(np.max(X[0])))
+        return _evaluate(C, np.zeros((2, 1)))(X, u, p)
+
+    _run(replace(_estimator(10), measure=spied, high=np.array([top, np.inf, np.inf])), U, _prompt(Y))
+    assert max(asked[1:]) == top  # but for the start, which is given
 
 
 def test_a_bound_that_holds_is_the_constrained_least_squares_answer() -> None:
