@@ -1,4 +1,5 @@
-/* Dense arithmetic of the real-time path; control/arithmetic.py says the same in numpy and tells what each does.
+/* Dense arithmetic of the real-time path; control/arithmetic.py and control/window.py say the same in numpy and
+ * tell what each does.
  *
  * Every sum is taken in one order, the one written here, whatever the width of the processor's registers: with
  * contraction and reassociation off (see control/native.py) the results equal numpy's to the last bit. WIDTH neighbours
@@ -25,10 +26,69 @@ INLINE void add(double *restrict to, const double *restrict of, double factor, l
         *(wide_t *)(to + i) += factor * *(const wide_t *)(of + i);
 }
 
-INLINE void take(double *restrict away, const double *restrict of, double factor, long from, long until)
+/* What is taken from stays in registers until all is taken; `wide` is a constant wherever this is used. */
+INLINE void take_wide(double *restrict away, const double *restrict of, const double *restrict factor, long count,
+                      long apart, const int wide)
 {
-    for (long i = from; i < until; i += WIDTH)
-        *(wide_t *)(away + i) -= factor * *(const wide_t *)(of + i);
+    double left[2 * WIDTH];
+    for (int i = 0; i < wide; ++i)
+        left[i] = away[i];
+    for (long j = 0; j < count; ++j, of += apart, factor += apart)
+        for (int i = 0; i < wide; ++i)
+            left[i] -= *factor * of[i];
+    for (int i = 0; i < wide; ++i)
+        away[i] = left[i];
+}
+
+/* From `away`, one after the other, the `count` rows of `of` times their factors; rows and factors lie `apart`. */
+INLINE void take(double *away, const double *of, const double *factor, long count, long apart, long from, long until)
+{
+    for (; from + WIDTH < until; from += 2 * WIDTH)
+        take_wide(away + from, of + from, factor, count, apart, 2 * WIDTH);
+    if (from < until)
+        take_wide(away + from, of + from, factor, count, apart, WIDTH);
+}
+
+/* The columns of a symmetric matrix, `wide` apart, become those of its Cholesky factor; what stands behind the matrix in
+ * a column goes along. 1 where there is no factor. */
+INLINE long factor(long n, long wide, double *columns)
+{
+    for (long j = 0; j < n; ++j) {
+        double *c = columns + j * wide;
+        take(c, columns, columns + j, j, wide, j / WIDTH * WIDTH, wide);
+        if (!(c[j] > 0.0) || isinf(c[j]))
+            return 1;
+        const double pivot = sqrt(c[j]), inverse = 1.0 / pivot;
+        for (long i = j / WIDTH * WIDTH; i < wide; i += WIDTH)
+            *(wide_t *)(c + i) *= inverse;
+        c[j] = pivot;
+    }
+    return 0;
+}
+
+/* The rows, p apart, of the inverse of a factor whose columns lie `wide` apart. */
+INLINE void invert(long n, long p, long wide, const double *columns, double *rows)
+{
+    memset(rows, 0, sizeof(double) * n * p);
+    for (long r = 0; r < n; ++r) {
+        double *row = rows + r * p;
+        row[r] = 1.0;
+        for (long m = 0; m < r; ++m)
+            add(row, rows + m * p, -columns[m * wide + r], 0, p);
+        const double inverse = 1.0 / columns[r * wide + r];
+        for (long i = 0; i < n; ++i)
+            row[i] *= inverse;
+    }
+}
+
+/* out [n, n] = W'W of rows that lie p apart. */
+INLINE void square(long n, long p, const double *rows, double *out)
+{
+    memset(out, 0, sizeof(double) * n * n);
+    for (long m = 0; m < n; ++m)
+        for (long l = 0; l < n; ++l)
+            for (long i = 0; i < n; ++i)
+                out[l * n + i] += rows[m * p + l] * rows[m * p + i];
 }
 
 /* out_k = G_k in_k, plus D_k in the columns of the block that step k is in. G, D by column; in, out by row. */
@@ -62,93 +122,4 @@ void follow(long steps, long rows, long n, const double *G, const double *c, con
         for (long i = 0; i < rows; ++i)
             out[i] += c[i];
     }
-}
-
-/* One Gauss-Newton step over a window; returns 0, or 1 where the normal equations have no factor.
- *
- * Each node has a column of 2 p numbers for each of its states: what is left of its own block and of the gradient, then
- * of the block below and of the gradient again, so that the second half has the form of the next node's first.
- */
-FOR_EACH_PROCESSOR
-long window(long nodes, long n, long n_y, long p, const double *A, const double *C, const double *gaps,
-            const double *misfits, const double *weights, const double *inverse_q, const double *prior,
-            const double *pull, const double *stiff, const double *aim, double *columns, double *pivots, double *step)
-{
-    double row[p];
-    memset(columns, 0, sizeof(double) * nodes * n * 2 * p);
-    for (long k = 0; k < nodes; ++k) {
-        double *own = columns + k * n * 2 * p;
-        memset(row, 0, sizeof row);
-        for (long y = 0; y < n_y; ++y) {
-            const double weight = weights[k * n_y + y];
-            if (weight == 0.0)
-                continue;
-            for (long l = 0; l < n; ++l)
-                row[l] = C[(k * n + l) * n_y + y];
-            row[n] = -misfits[k * n_y + y];
-            for (long l = 0; l < n; ++l)
-                if (row[l] != 0.0)
-                    add(own + l * 2 * p, row, weight * row[l], l / WIDTH * WIDTH, p);
-        }
-        for (long r = 0; r < n && k + 1 < nodes; ++r) {
-            const double weight = inverse_q[(k + 1) * n + r];
-            for (long l = 0; l < n; ++l)
-                row[l] = A[(k * n + l) * n + r];
-            row[n] = gaps[k * n + r];
-            for (long l = 0; l < n; ++l)
-                if (row[l] != 0.0) {
-                    add(own + l * 2 * p, row, weight * row[l], l / WIDTH * WIDTH, p);
-                    own[l * 2 * p + p + r] = -weight * row[l];
-                }
-        }
-        for (long l = 0; l < n; ++l) {
-            double *c = own + l * 2 * p;
-            if (k == 0) {
-                for (long i = l; i < n; ++i)
-                    c[i] += prior[l * n + i];
-                c[n] += pull[l];
-            } else {
-                c[l] += inverse_q[k * n + l];
-                c[n] -= inverse_q[k * n + l] * gaps[(k - 1) * n + l];
-            }
-            const double heavy = c[l] * stiff[k * n + l];
-            c[l] += heavy;
-            c[n] -= heavy * aim[k * n + l];
-        }
-    }
-    for (long k = 0; k < nodes; ++k) {
-        double *own = columns + k * n * 2 * p, *next = own + n * 2 * p;
-        for (long j = 0; j < n; ++j) {
-            double *c = own + j * 2 * p;
-            if (!(c[j] > 0.0) || isinf(c[j]))
-                return 1;
-            const double pivot = sqrt(c[j]), inverse = 1.0 / pivot;
-            for (long i = j / WIDTH * WIDTH; i < 2 * p; i += WIDTH)
-                *(wide_t *)(c + i) *= inverse;
-            c[p + n] = c[n];
-            c[j] = pivot;
-            pivots[k * n + j] = inverse;
-            for (long l = j + 1; l < n; ++l)
-                if (c[l] != 0.0)
-                    take(own + l * 2 * p, c, c[l], l / WIDTH * WIDTH, 2 * p);
-            for (long l = 0; l < n && k + 1 < nodes; ++l)
-                if (c[p + l] != 0.0)
-                    take(next + l * 2 * p, c + p, c[p + l], l / WIDTH * WIDTH, p);
-        }
-    }
-    for (long k = nodes - 1; k >= 0; --k) {
-        const double *own = columns + k * n * 2 * p;
-        double *x = step + k * n, *next = x + n;
-        for (long l = 0; l < n; ++l)
-            x[l] = own[l * 2 * p + n];
-        for (long i = 0; i < n && k + 1 < nodes; ++i)
-            for (long l = 0; l < n; ++l)
-                x[l] += own[l * 2 * p + p + i] * next[i];
-        for (long i = n - 1; i >= 0; --i) {
-            x[i] = -x[i] * pivots[k * n + i];
-            for (long l = 0; l < i; ++l)
-                x[l] += own[l * 2 * p + i] * x[i];
-        }
-    }
-    return 0;
 }

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from control.arithmetic import WIDTH, WindowSums, padded
+from control.arithmetic import WIDTH, padded
+from control.window import NO_FACTOR, NOT_FINITE, STIFF, Linearised, Stepped
 from soft_sensors.signals import FloatArray
 
-NOWHERE = ctypes.c_double()
+NOWHERE, PLACE = ctypes.c_double(), ctypes.c_double.from_buffer
 
 
 class CompiledSums:
@@ -25,11 +25,13 @@ class CompiledSums:
     def __init__(self, library: Path) -> None:
         loaded = ctypes.PyDLL(str(library))
         size, array = ctypes.c_long, ctypes.POINTER(ctypes.c_double)
-        self._carry, self._follow, self._window = loaded.carry, loaded.follow, loaded.window
+        self._carry, self._follow = loaded.carry, loaded.follow
+        self._spread, self._window = loaded.spread, loaded.window
         self._carry.argtypes = [size] * 5 + [array] * 5
         self._follow.argtypes = [size] * 3 + [array] * 4
-        self._window.argtypes = [size] * 4 + [array] * 13
-        self._carry.restype = self._follow.restype = None
+        self._spread.argtypes = [size] * 2 + [array] * 5
+        self._window.argtypes = [size] * 5 + [ctypes.c_double] + [array] * 15
+        self._carry.restype = self._follow.restype = self._spread.restype = None
         self._window.restype = size
         self._work = np.empty(0)
 
@@ -45,22 +47,28 @@ class CompiledSums:
         if steps and rows:
             self._follow(steps, rows, n, _at(G), _at(c), _at(into), _at(out))
 
-    def window(self, sums: WindowSums) -> tuple[FloatArray, FloatArray]:
+    def spread(self, A: FloatArray, cov: FloatArray, noise: FloatArray, C: FloatArray) -> FloatArray:
         """See `control.arithmetic.Arithmetic`."""
-        nodes, n = sums.aim.shape
-        p = padded(n + 1)
-        if len(self._work) < nodes * n * (2 * p + 1):
-            self._work = _aligned(nodes * n * (2 * p + 1))
-        step, pivots = np.empty((nodes, n)), self._work[nodes * n * 2 * p :]
+        n, n_y = C.shape
+        out = np.empty(n_y)
+        self._spread(n, n_y, _at(A), _at(cov), _at(noise), _at(C), _at(out))
+        return out
+
+    def window(self, window: Linearised) -> Stepped:
+        """See `control.arithmetic.Arithmetic`."""
+        nodes, n, n_y = window.C.shape
+        kept, p = min(nodes, window.keep), padded(n + 1)
+        if len(self._work) < kept * n * (2 * p + 4) + n * (n + 1):
+            self._work = _aligned(kept * n * (2 * p + 4) + n * (n + 1))
+        X, newest, mean, cov = np.empty((kept, n)), np.empty((n, n)), window.mean.copy(), window.cov.copy()
         failed = self._window(
-            nodes, n, sums.C.shape[2], p, _at(sums.A), _at(sums.C), _at(sums.gaps), _at(sums.misfits),
-            _at(sums.weights), _at(sums.inverse_q), _at(sums.prior), _at(sums.pull), _at(sums.stiff), _at(sums.aim),
-            _at(self._work), _at(pivots), _at(step),
+            nodes, n, n_y, p, kept, STIFF, _at(window.X), _at(window.A), _at(window.C), _at(window.gaps),
+            _at(window.misfits), _at(window.weights), _at(window.noise), _at(window.low), _at(window.high),
+            _at(window.held), _at(self._work), _at(mean), _at(cov), _at(X), _at(newest),
         )  # fmt: skip
         if failed:
-            raise np.linalg.LinAlgError("the window's normal equations have no factor")
-        last = self._work[(nodes - 1) * n * 2 * p : nodes * n * 2 * p].reshape(n, 2 * p)[:, :n]
-        return step, np.where(_lower(n), last.T, 0.0)
+            raise np.linalg.LinAlgError(NO_FACTOR if failed == 1 else NOT_FINITE)
+        return Stepped(X, newest, mean, cov)
 
 
 def _aligned(size: int) -> FloatArray:
@@ -69,12 +77,7 @@ def _aligned(size: int) -> FloatArray:
     return room[-(room.ctypes.data // room.itemsize) % WIDTH :][:size]
 
 
-@cache
-def _lower(n: int) -> np.ndarray:
-    return np.tri(n, dtype=bool)
-
-
 def _at(array: FloatArray) -> Any:
     """Where an array lies; raises what ctypes does (TypeError, ValueError) where it is not contiguous."""
     where: Any = array
-    return ctypes.c_double.from_buffer(where) if array.size else NOWHERE
+    return PLACE(where) if array.size else NOWHERE

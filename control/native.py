@@ -1,8 +1,9 @@
 """compiled problem -> the same one in machine code, where a C compiler is at hand: several times faster, same bits.
 
-The C is CasADi's own, of the very functions of the bundle, and `arithmetic.c`, compiled without any licence to reorder
-arithmetic. The libraries are kept in a cache under the hash of source, flags, compiler and machine, and used only if
-they reproduce what the interpreter computes to the last bit; otherwise, or without a compiler, the interpreter stays.
+The C is CasADi's own, of the very functions of the bundle, with `arithmetic.c` and `window.c`, compiled without any
+licence to reorder arithmetic. The libraries are kept in a cache under the hash of source, flags, compiler and machine,
+and used only if they reproduce what the interpreter computes to the last bit; otherwise, or without a compiler, the
+interpreter stays.
 So a decision does not depend on whether it was compiled.
 """
 
@@ -23,10 +24,11 @@ from typing import TypeVar
 import casadi as ca
 import numpy as np
 
-from control.arithmetic import INTERPRETED, Arithmetic, WindowSums, padded
+from control.arithmetic import INTERPRETED, Arithmetic, padded
 from control.arithmetic_native import CompiledSums
 from control.compiled import Compiled
 from control.kernel import Kernel
+from control.window import Linearised
 from soft_sensors.signals import FloatArray
 
 log = logging.getLogger("patloop.native")
@@ -34,11 +36,11 @@ log = logging.getLogger("patloop.native")
 SAME_BITS = ("-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math")
 MODEL_FLAGS = ("-O2", *SAME_BITS)
 ARITHMETIC_FLAGS = ("-O3", "-fno-math-errno", *SAME_BITS)
-ARITHMETIC = Path(__file__).with_name("arithmetic.c")
+ARITHMETIC = ("arithmetic.c", "window.c")  # one source, in this order
 WORTH_IT = ("predict", "measure", "rollout", "linearise", "stage", "cost")
 COMPILE_TIMEOUT_S = 120.0
 POINTS = 3
-TRIED = (2, 5, 3, 2)  # steps, states, measurements, inputs of what the sums are tried on
+TRIED = (3, 9, 3, 2)  # steps, states, measurements, inputs of what the sums are tried on
 
 Problem = TypeVar("Problem", bound=Compiled)
 
@@ -54,7 +56,8 @@ def native(compiled: Problem, cache: Path) -> Problem:
         return compiled
     try:
         library = _built(_source(compiled), MODEL_FLAGS, cache, compiler)
-        sums = CompiledSums(_built(ARITHMETIC.read_bytes(), ARITHMETIC_FLAGS, cache, compiler))
+        source = b"".join(Path(__file__).with_name(part).read_bytes() for part in ARITHMETIC)
+        sums = CompiledSums(_built(source, ARITHMETIC_FLAGS, cache, compiler))
     except (OSError, subprocess.SubprocessError, RuntimeError) as error:
         log.warning("the controller's model is interpreted: %s", error)
         return compiled
@@ -137,6 +140,8 @@ def _sums(tried: Arithmetic) -> tuple[FloatArray, ...]:
     tried.carry(A, B, np.arange(steps), carried[:-1], carried[1:])
     tried.follow(A, c, followed[:-1], followed[1:])
     C, (misfits, weights) = random.normal(size=(steps + 1, n, n_y)), random.uniform(0.5, 2.0, (2, steps + 1, n_y))
-    inverse_q, stiff, aim = random.uniform(0.5, 2.0, (3, steps + 1, n))
-    sums = WindowSums(A, C, c, misfits, weights, inverse_q, np.eye(n), c[0], stiff, aim)
-    return carried, followed, *tried.window(sums)
+    X, noise = random.uniform(0.5, 2.0, (2, steps + 1, n))
+    low, high, held = np.full(n, 1.0), np.full(n, 1.5), np.eye(n)[0]
+    made = tried.window(Linearised(X, A, C, c, misfits, weights, noise, c[0], np.eye(n), steps, low, high, held))
+    spread = tried.spread(A[0], made.cov, noise[0], C[0])
+    return carried, followed, spread, made.X, made.newest_cov, made.mean, made.cov

@@ -16,15 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 import numpy as np
-from scipy.linalg.lapack import dposv, dpotrf, dpotri, dpotrs, dtrtri
 
-from control.arithmetic import INTERPRETED, Arithmetic, WindowSums
+from control.arithmetic import INTERPRETED, Arithmetic
 from control.observe.robust import Loss, huber
+from control.window import Linearised
 from soft_sensors.signals import FloatArray
 
-STIFF = 1e8  # how much more than all else a bound, or a held state, weighs
+Led = tuple[FloatArray, FloatArray, FloatArray]  # slope, covariance before and noise of the step to the newest node
 Evaluate = Callable[[FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 
@@ -116,7 +117,7 @@ def begin(
     )  # fmt: skip
     window = replace(nothing, Y=nothing.Y.copy(), V=nothing.V.copy())
     notes = _put(estimator, window, seen)
-    return _estimate(estimator, window, nothing.cov, notes, (), fallback=nothing)
+    return _estimate(estimator, window, (np.eye(n), nothing.cov, np.zeros(n)), notes, (), fallback=nothing)
 
 
 def advance(
@@ -133,11 +134,10 @@ def advance(
         _longer(window.Q, np.square(sigma)), _longer(window.Y, missing), _longer(window.V, missing + np.inf),
         window.prior_mean, window.prior_cov, window.cov,
     )  # fmt: skip
-    F, A = estimator.predict(grown.X[:, :-1], grown.U[:, 1:], grown.P[:, 1:])
-    grown.X[:, -1] = np.clip(F[:, -1], estimator.low, estimator.high)
-    spread = A[-1] @ window.cov @ A[-1].T + np.diag(grown.Q[:, -1])
+    F, A = estimator.predict(window.X, grown.U[:, 1:], grown.P[:, 1:])
+    grown.X[:, -1] = np.minimum(np.maximum(F[:, -1], estimator.low), estimator.high)
     notes = _put(estimator, grown, seen)
-    return _estimate(estimator, grown, spread, notes, held, fallback=window, linear=(F, A))
+    return _estimate(estimator, grown, (A[-1], window.cov, grown.Q[:, -1]), notes, held, fallback=window, linear=(F, A))
 
 
 def freed(window: Window, state: int, sigma: float, age: int) -> Window:
@@ -155,116 +155,69 @@ def freed(window: Window, state: int, sigma: float, age: int) -> Window:
 
 def linearised(estimator: Estimator, window: Window) -> Linear:
     """The window linearised along its states, measurements weighed as they are now."""
-    return _linear(estimator, window, None, estimator.predict(window.X[:, :-1], window.U[:, 1:], window.P[:, 1:]))
+    predicted = estimator.predict(window.X[:, :-1], window.U[:, 1:], window.P[:, 1:])
+    return _linear(estimator, window, None, predicted)[0]
 
 
 def _estimate(
-    estimator: Estimator, window: Window, spread: FloatArray, notes: tuple[str, ...], held: tuple[int, ...],
+    estimator: Estimator, window: Window, led: Led, notes: tuple[str, ...], held: tuple[int, ...],
     *, fallback: Window, linear: tuple[FloatArray, FloatArray] | None = None,
 ) -> tuple[Smoothed, Window]:  # fmt: skip
     innovations, weights = dict[str, float](), dict[str, float]()
     for iteration in range(estimator.iterations):
         if linear is None:
             linear = estimator.predict(window.X[:, :-1], window.U[:, 1:], window.P[:, 1:])
-        along = _linear(estimator, window, spread if iteration == 0 else None, linear)
+        along, fit = _linear(estimator, window, led if iteration == 0 else None, linear)
         if iteration == 0:
-            innovations, weights = _fit(estimator, window, along, spread)
-            if window.X.shape[1] > estimator.length + 1:
-                window, along = _slide(window, along)
-        solved = _solve(estimator, window, along, held)
-        if isinstance(solved, str):
-            return Smoothed(fallback.X[:, -1], fallback.cov, fallback.X, {}, {}, notes, solved), fallback
-        X, cov = solved
-        window, linear = Window(X, window.U, window.P, window.Q, window.Y, window.V, window.prior_mean,
-                                window.prior_cov, cov), None  # fmt: skip
+            innovations, weights = (_told(estimator, window, newest) for newest in fit)
+        try:
+            window, linear = _step(estimator, window, along, held), None
+        except np.linalg.LinAlgError as error:
+            return Smoothed(fallback.X[:, -1], fallback.cov, fallback.X, {}, {}, notes, str(error)), fallback
     return Smoothed(window.X[:, -1], window.cov, window.X, innovations, weights, notes), window
 
 
 def _linear(
-    estimator: Estimator, window: Window, spread: FloatArray | None, predicted: tuple[FloatArray, FloatArray]
-) -> Linear:
+    estimator: Estimator, window: Window, led: Led | None, predicted: tuple[FloatArray, FloatArray]
+) -> tuple[Linear, tuple[FloatArray, FloatArray]]:
+    """The window linearised, and how the newest node fits: standardised residuals [n_y], and the loss's weights."""
     F, A = predicted
     Y, C = estimator.measure(window.X, window.U, window.P)
-    present = np.isfinite(window.V)
-    residuals = np.where(present, window.Y - Y, 0.0)
+    residuals = np.where(np.isfinite(window.V), window.Y - Y, 0.0)
     variances = window.V
-    if spread is not None:
+    if led is not None:
         # A new value may be far from a prediction that is itself uncertain: that is no gross error.
-        variances = window.V.copy()
-        variances[:, -1] += np.sum((C[-1] @ spread) * C[-1], axis=1)
-    weights = estimator.loss(residuals / np.sqrt(variances))
-    return Linear(A, F - window.X[:, 1:], C, residuals, weights / window.V)
+        variances = window.V.copy(order="K")
+        A_last, cov, noise = led
+        variances[:, -1] += estimator.arithmetic.spread(
+            _rowwise(A_last.T), _rowwise(cov), _rowwise(noise), _rowwise(C[-1].T)
+        )
+    standardised = residuals / np.sqrt(variances)
+    weights = estimator.loss(standardised)
+    along = Linear(A, F - window.X[:, 1:], C, residuals, weights / window.V)
+    return along, (standardised[:, -1], weights[:, -1])
 
 
-def _fit(
-    estimator: Estimator, window: Window, along: Linear, spread: FloatArray
-) -> tuple[dict[str, float], dict[str, float]]:
-    there = np.flatnonzero(np.isfinite(window.V[:, -1]))
-    C, V = along.C[-1][there], window.V[there, -1]
-    spreads = np.sqrt(V + np.sum((C @ spread) * C, axis=1))
-    names = [estimator.measurements[i] for i in there]
-    innovations = (along.residuals[there, -1] / spreads).tolist()
-    weights = (along.precisions[there, -1] * V).tolist()
-    return dict(zip(names, innovations, strict=True)), dict(zip(names, weights, strict=True))
+def _told(estimator: Estimator, window: Window, newest: FloatArray) -> dict[str, float]:
+    """The newest node's numbers by name, of what was measured there."""
+    named = zip(estimator.measurements, window.V[:, -1].tolist(), newest.tolist(), strict=True)
+    return {name: value for name, variance, value in named if isfinite(variance)}
 
 
-def _slide(window: Window, along: Linear) -> tuple[Window, Linear]:
-    """Forget the oldest node: its prior and its measurements, by a Kalman step, become the prior of the next."""
-    A, away, P = along.A[0], window.prior_mean - window.X[:, 0], window.prior_cov
-    there = np.flatnonzero(along.precisions[:, 0])
-    C, innovation = along.C[0][there], along.residuals[there, 0]
-    PC = P @ C.T
-    spread = C @ PC + np.diag(1.0 / along.precisions[there, 0])
-    _, turned, failed = dposv(spread, PC.T) if len(there) else (spread, PC.T, 0)
-    gain = turned.T if not failed else np.full_like(PC, np.nan)
-    mean, cov = away + gain @ (innovation - C @ away), P - gain @ PC.T
-    ahead = A @ cov @ A.T + np.diag(window.Q[:, 1])
-    forward = window.X[:, 1] + along.gaps[:, 0] + A @ mean
-    later = Window(
-        window.X[:, 1:], window.U[:, 1:], window.P[:, 1:], window.Q[:, 1:], window.Y[:, 1:], window.V[:, 1:],
-        forward, 0.5 * (ahead + ahead.T), window.cov,
-    )  # fmt: skip
-    rest = Linear(along.A[1:], along.gaps[:, 1:], along.C[1:], along.residuals[:, 1:], along.precisions[:, 1:])
-    return later, rest
-
-
-def _solve(
-    estimator: Estimator, window: Window, along: Linear, held: tuple[int, ...]
-) -> tuple[FloatArray, FloatArray] | str:
-    """One Gauss-Newton step: the states within bounds and the covariance of the newest; text where there is none."""
-    try:
-        sums = _sums(window, along)
-        step, last = estimator.arithmetic.window(sums)
-        X, (low, high) = window.X.T + step, (estimator.low, estimator.high)
-        inside = np.minimum(np.maximum(X, low), high)
-        if held or not np.array_equal(X, inside):
-            stiff = (inside != X).astype(float)
-            inside[:, list(held)], stiff[:, list(held)] = window.X.T[:, list(held)], 1.0
-            aim = inside - window.X.T
-            step, _ = estimator.arithmetic.window(replace(sums, stiff=STIFF * stiff, aim=aim))
-            inside = np.minimum(np.maximum(window.X.T + step, low), high)
-    except np.linalg.LinAlgError:
-        return "the normal equations have no factor: the model, or what it was given, is not finite or is singular"
-    inverse, _ = dtrtri(last, lower=1)  # of the last Schur complement's factor: all else is marginalised
-    cov = inverse.T @ inverse
-    if not (np.all(np.isfinite(step)) and np.all(np.isfinite(cov))):
-        return "the model, or what it was given, is not finite"
-    return inside.T, cov
-
-
-def _sums(window: Window, along: Linear) -> WindowSums:
-    """The window's normal equations in parts; the arrival cost comes in as information."""
-    factor, failed = dpotrf(window.prior_cov, lower=1)
-    if failed:
-        raise np.linalg.LinAlgError("the arrival cost is not positive definite")
-    pull, _ = dpotrs(factor, window.X[:, 0] - window.prior_mean, lower=1)
-    prior, _ = dpotri(factor, lower=1)
-    still, inverse_q = np.zeros(window.X.shape[::-1]), np.zeros(window.X.shape[::-1])
-    np.divide(1.0, window.Q[:, 1:].T, out=inverse_q[1:])
-    rowwise = np.ascontiguousarray
-    return WindowSums(
-        rowwise(along.A.transpose(0, 2, 1)), rowwise(along.C.transpose(0, 2, 1)), rowwise(along.gaps.T),
-        rowwise(along.residuals.T), rowwise(along.precisions.T), inverse_q, rowwise(prior.T), pull, still, still,
+def _step(estimator: Estimator, window: Window, along: Linear, held: tuple[int, ...]) -> Window:
+    """The window a Gauss-Newton step on, cut to its length; raises numpy.linalg.LinAlgError where there is none."""
+    fixed = np.zeros(len(window.X))
+    fixed[list(held)] = 1.0
+    found = estimator.arithmetic.window(Linearised(
+        _rowwise(window.X.T), _rowwise(along.A.transpose(0, 2, 1)), _rowwise(along.C.transpose(0, 2, 1)),
+        _rowwise(along.gaps.T), _rowwise(along.residuals.T), _rowwise(along.precisions.T), _rowwise(window.Q.T),
+        window.prior_mean, window.prior_cov, estimator.length + 1,
+        _rowwise(estimator.low), _rowwise(estimator.high), fixed,
+    ))  # fmt: skip
+    gone = window.X.shape[1] - len(found.X)
+    return Window(
+        found.X.T, window.U[:, gone:], window.P[:, gone:], window.Q[:, gone:], window.Y[:, gone:], window.V[:, gone:],
+        found.mean, found.cov, found.newest_cov,
     )  # fmt: skip
 
 
@@ -273,7 +226,7 @@ def _put(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[st
     Y, V, notes = window.Y, window.V, []
     for value in seen:
         name, at = estimator.measurements[value.index], Y.shape[1] - 1 - value.age
-        if not (np.isfinite(value.value) and np.isfinite(value.sigma) and value.sigma > 0):
+        if not (isfinite(value.value) and isfinite(value.sigma) and value.sigma > 0):
             notes.append(f"{name}: dropped, value {value.value} with sigma {value.sigma} is no measurement")
         elif not 0 <= at < Y.shape[1]:
             notes.append(f"{name}: dropped, its sample lies {value.age} steps back, outside the window")
@@ -282,6 +235,10 @@ def _put(estimator: Estimator, window: Window, seen: Sequence[Seen]) -> tuple[st
             Y[value.index, at] = (float(Y[value.index, at]) * before + value.value * new) / (before + new)
             V[value.index, at] = 1.0 / (before + new)
     return tuple(notes)
+
+
+def _rowwise(values: FloatArray) -> FloatArray:
+    return np.ascontiguousarray(values, float)
 
 
 def _column(values: FloatArray) -> FloatArray:

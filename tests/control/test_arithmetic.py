@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from control.arithmetic import INTERPRETED, Arithmetic, WindowSums, padded
+from control.arithmetic import INTERPRETED, Arithmetic, padded
 from control.bundle import ControllerBundle
 from control.native import native
 from control.observe.mhe import Estimator, Seen, advance, begin
 from control.observe.window_model import window_model
 from control.rti import Rti
 from control.signals import Target
+from control.window import Linearised, Stepped
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("gcc") or shutil.which("cc")), reason="no C compiler here: there is nothing to compare"
@@ -30,57 +32,150 @@ def compiled(bundle: ControllerBundle, tmp_path_factory: pytest.TempPathFactory)
     return made
 
 
-def _window(random: np.random.Generator, steps: int, n: int, n_y: int, stiff: float = 0.0) -> WindowSums:
-    root, nodes = random.normal(size=(n, n)), steps + 1
-    held = stiff * (random.random((nodes, n)) < 0.2)
-    return WindowSums(
+def _window(random: np.random.Generator, nodes: int, n: int, n_y: int, **other: Any) -> Linearised:
+    """A window with values missing and entries of exactly 0, as real ones have them; nothing is held or bounded."""
+    root, steps = random.normal(size=(n, n)), nodes - 1
+    made = Linearised(
+        random.normal(size=(nodes, n)),
         np.eye(n) + random.normal(size=(steps, n, n)) * (random.random((steps, n, n)) < 0.3),
         random.normal(size=(nodes, n, n_y)) * (random.random((nodes, n, n_y)) < 0.6),
         random.normal(size=(steps, n)), random.normal(size=(nodes, n_y)),
         random.uniform(0.1, 9.0, (nodes, n_y)) * (random.random((nodes, n_y)) < 0.8),
-        random.uniform(1.0, 100.0, (nodes, n)), root @ root.T + np.eye(n), random.normal(size=n),
-        held, random.normal(size=(nodes, n)) * (held > 0),
+        random.uniform(0.01, 1.0, (nodes, n)), random.normal(size=n), root @ root.T + np.eye(n), nodes,
+        np.full(n, -np.inf), np.full(n, np.inf), np.zeros(n),
     )  # fmt: skip
+    return replace(made, **other)
 
 
-def _dense(sums: WindowSums) -> np.ndarray:
-    """The step by one least-squares problem over all nodes at once."""
-    nodes, n = sums.aim.shape
+def _dense(window: Linearised, pinned: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The states after the step, and the covariance of the newest, by one least-squares problem over all nodes.
+
+    pinned [K+1, n]: where states are to be, NaN where they are free.
+    """
+    nodes, n = window.X.shape
     H, g = np.zeros((nodes * n, nodes * n)), np.zeros(nodes * n)
-    H[:n, :n], g[:n] = sums.prior, sums.pull
+    H[:n, :n] = np.linalg.inv(window.cov)
+    g[:n] = H[:n, :n] @ (window.X[0] - window.mean)
     for k in range(nodes):
-        here, C = slice(k * n, (k + 1) * n), sums.C[k].T
-        H[here, here] += C.T @ (sums.weights[k][:, None] * C)
-        g[here] -= C.T @ (sums.weights[k] * sums.misfits[k])
+        here, C = slice(k * n, (k + 1) * n), window.C[k].T
+        H[here, here] += C.T @ (window.weights[k][:, None] * C)
+        g[here] -= C.T @ (window.weights[k] * window.misfits[k])
         if k:
             led = np.zeros((n, nodes * n))
-            led[:, (k - 1) * n : k * n], led[:, here] = sums.A[k - 1].T, -np.eye(n)
-            H += led.T @ (sums.inverse_q[k][:, None] * led)
-            g += led.T @ (sums.inverse_q[k] * sums.gaps[k - 1])
-    return np.asarray(-np.linalg.solve(H, g)).reshape(nodes, n)
+            led[:, (k - 1) * n : k * n], led[:, here] = window.A[k - 1].T, -np.eye(n)
+            H += led.T @ (led / window.noise[k][:, None])
+            g += led.T @ (window.gaps[k - 1] / window.noise[k])
+    aim = np.full(nodes * n, np.nan) if pinned is None else (pinned - window.X).ravel()
+    step, free = np.nan_to_num(aim), np.isnan(aim)
+    step[free] = -np.linalg.solve(H[np.ix_(free, free)], (g + H @ step)[free])
+    return window.X + step.reshape(nodes, n), np.linalg.inv(H)[-n:, -n:]
 
 
-@pytest.mark.parametrize(("steps", "n", "n_y"), [(0, 3, 1), (6, 1, 1), (5, 3, 2), (12, 19, 8), (3, 7, 0), (2, 16, 3)])
+def _alike(compiled: ControllerBundle, window: Linearised) -> Stepped:
+    """What both say, after it was found to be the same to the last bit."""
+    ours, theirs = INTERPRETED.window(window), compiled.arithmetic.window(window)
+    for name in ("X", "newest_cov", "mean", "cov"):
+        assert getattr(ours, name).tobytes() == getattr(theirs, name).tobytes(), name
+    return theirs
+
+
+SIZES = [(1, 3, 1), (7, 1, 1), (6, 3, 2), (13, 19, 8), (4, 7, 0), (3, 16, 3), (5, 30, 4)]
+
+
+@pytest.mark.parametrize(("nodes", "n", "n_y"), SIZES)
 def test_a_window_is_solved_as_least_squares_and_alike_by_both(
-    compiled: ControllerBundle, steps: int, n: int, n_y: int
+    compiled: ControllerBundle, nodes: int, n: int, n_y: int
 ) -> None:
-    sums = _window(np.random.default_rng(n), steps, n, n_y)
-    step, last = INTERPRETED.window(sums)
-    assert step == pytest.approx(_dense(sums), rel=1e-6, abs=1e-9)
-    for tried in (sums, _window(np.random.default_rng(n), steps, n, n_y, stiff=1e8)):
-        pairs = zip(INTERPRETED.window(tried), compiled.arithmetic.window(tried), strict=True)
-        assert all(a.tobytes() == b.tobytes() for a, b in pairs)
-    assert np.all(np.triu(last, 1) == 0.0)
+    window = _window(np.random.default_rng(n), nodes, n, n_y)
+    found, (X, cov) = _alike(compiled, window), _dense(window)
+    assert pytest.approx(X, rel=1e-6, abs=1e-8) == found.X
+    assert found.newest_cov == pytest.approx(cov, rel=1e-6, abs=1e-9)
+    assert found.mean.tobytes() == window.mean.tobytes()
+    assert found.cov.tobytes() == window.cov.tobytes()
+
+
+@pytest.mark.parametrize(("n", "n_y"), [(1, 1), (3, 0), (19, 8), (30, 4)])
+def test_a_predicted_measurement_is_as_uncertain_as_its_state_and_alike_by_both(
+    compiled: ControllerBundle, n: int, n_y: int
+) -> None:
+    window = _window(np.random.default_rng(n), 2, n, n_y)
+    given = window.A[0], window.cov, window.noise[1], window.C[0]
+    A, C = window.A[0].T, window.C[0].T
+    found = INTERPRETED.spread(*given)
+    assert found == pytest.approx(np.diag(C @ (A @ window.cov @ A.T + np.diag(window.noise[1])) @ C.T), rel=1e-9)
+    assert found.tobytes() == compiled.arithmetic.spread(*given).tobytes()
+
+
+@pytest.mark.parametrize("left", [1, 3])
+@pytest.mark.parametrize(("nodes", "n", "n_y"), [size for size in SIZES if size[0] > 3])
+def test_nodes_that_leave_count_as_if_they_had_stayed(
+    compiled: ControllerBundle, nodes: int, n: int, n_y: int, left: int
+) -> None:
+    """The problem is linear: what a node said is kept whole in the prior of the next."""
+    window = _window(np.random.default_rng(n), nodes, n, n_y)
+    found, (X, cov) = _alike(compiled, replace(window, keep=nodes - left)), _dense(window)
+    assert pytest.approx(X[left:], rel=1e-5, abs=1e-7) == found.X
+    assert found.newest_cov == pytest.approx(cov, rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize(("nodes", "n", "n_y"), SIZES)
+def test_bounds_and_held_states_are_kept_and_alike_by_both(
+    compiled: ControllerBundle, nodes: int, n: int, n_y: int
+) -> None:
+    """What would leave its bounds is put there, what is held stays, and the rest is optimal given both."""
+    random = np.random.default_rng(n)
+    free = _window(random, nodes, n, n_y)
+    X = INTERPRETED.window(free).X
+    low, high = np.quantile(X, (0.1, 0.9), axis=0)
+    held = (np.arange(n) == 1).astype(float)
+    for window in (replace(free, low=low), replace(free, high=high), replace(free, low=low, high=high, held=held)):
+        pinned = np.where(window.low > X, window.low, np.where(window.high < X, window.high, np.nan))
+        pinned[:, window.held > 0.0] = free.X[:, window.held > 0.0]
+        expected = np.clip(_dense(window, pinned)[0], window.low, window.high)
+        assert pytest.approx(expected, abs=1e-4) == _alike(compiled, window).X
+        assert np.any(np.isfinite(pinned)) or nodes == 1
+    assert pytest.approx(free.X, abs=1e-4) == _alike(compiled, replace(free, held=np.ones(n))).X
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_windows_are_solved_alike_by_both(compiled: ControllerBundle, seed: int) -> None:
+    """Of any size, with values missing at random nodes, bounds that hold, held states and nodes that leave."""
+    random = np.random.default_rng(1000 + seed)
+    nodes, n, n_y = (int(random.integers(low, high)) for low, high in ((1, 20), (1, 26), (0, 9)))
+    window = _window(random, nodes, n, n_y, keep=int(random.integers(1, nodes + 1)))
+    window.weights[random.random(nodes) < 0.3] = 0.0
+    low, bounded = random.normal(size=n) - 1.0, random.random(n) < 0.5
+    low, high = np.where(bounded, low, -np.inf), np.where(bounded, low + 1.5, np.inf)
+    _alike(compiled, replace(window, low=low, high=high, held=(random.random(n) < 0.1).astype(float)))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1e9])
 def test_a_window_without_a_factor_is_refused_by_both(compiled: ControllerBundle, bad: float) -> None:
-    sums = _window(np.random.default_rng(1), 4, 5, 2)
-    prior = sums.prior.copy()
-    prior[2, 2] = bad
+    cov = _window(np.random.default_rng(1), 5, 5, 2).cov.copy()
+    cov[2, 2] = bad
     for arithmetic in (INTERPRETED, compiled.arithmetic):
-        with pytest.raises(np.linalg.LinAlgError):
-            arithmetic.window(replace(sums, prior=prior))
+        with pytest.raises(np.linalg.LinAlgError, match="no factor"):
+            arithmetic.window(_window(np.random.default_rng(1), 5, 5, 2, cov=cov))
+
+
+@pytest.mark.parametrize("where", ["X", "gaps", "misfits", "mean"])
+def test_a_window_that_is_not_finite_is_refused_by_both(compiled: ControllerBundle, where: str) -> None:
+    window = _window(np.random.default_rng(2), 5, 5, 2)
+    window.weights[:] = 1.0
+    getattr(window, where)[-1] = np.nan
+    for arithmetic in (INTERPRETED, compiled.arithmetic):
+        with pytest.raises(np.linalg.LinAlgError, match="not finite"):
+            arithmetic.window(window)
+
+
+def test_a_covariance_beyond_all_numbers_is_refused_by_both(compiled: ControllerBundle) -> None:
+    """Two variances near the largest number there is: their sum is none, though the states themselves are."""
+    window = _window(np.random.default_rng(3), 2, 1, 0, A=np.ones((1, 1, 1)))
+    large, beyond = (replace(window, cov=np.full((1, 1), v), noise=np.full((2, 1), v)) for v in (5e307, 1.5e308))
+    for arithmetic in (INTERPRETED, compiled.arithmetic):
+        assert arithmetic.window(large).newest_cov[0, 0] == pytest.approx(1e308)
+        with pytest.raises(np.linalg.LinAlgError, match="not finite"):
+            arithmetic.window(beyond)
 
 
 def _carried(sums: Arithmetic, broken: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
