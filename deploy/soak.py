@@ -31,6 +31,8 @@ CHANNEL_S = 60.0
 CALM_S = (5.0, 45.0)  # between two things that happen
 FAULT_SHARE = 0.5
 MOST_MB_PER_H = 4.0
+FILLED_S = 1800.0  # [observer] memory_s: what the observer remembers, a step a cycle
+LEAST_JUDGED_S = FILLED_S + 1200.0
 
 
 @dataclass
@@ -104,7 +106,7 @@ def _judge(
     found = outcome(stage, verdict, counts, len(injected))
     lived.wrong += found.wrong
     lived.figures = {**found.figures, "memory_mb_per_h": _slope(sizes)}
-    if lived.seconds >= 1800 and lived.figures["memory_mb_per_h"] > MOST_MB_PER_H:
+    if lived.seconds >= LEAST_JUDGED_S and lived.figures["memory_mb_per_h"] > MOST_MB_PER_H:
         lived.wrong.append(f"memory grows by {lived.figures['memory_mb_per_h']:.1f} MB an hour")
     again = replay_journal(stage.journal, None, None, lambda *_: None)
     lived.figures["replayed"] = again.n_cycles
@@ -113,8 +115,8 @@ def _judge(
 
 
 def _slope(sizes: list[dict[str, float]]) -> float:
-    """MB an hour, by least squares over the last three fifths: until then the observers' memory (14 min) fills."""
-    later = sizes[2 * len(sizes) // 5 :]
+    """MB an hour, by least squares over what comes after the observer's memory (30 min by design) is full."""
+    later = [row for row in sizes if row["wall_s"] - sizes[0]["wall_s"] >= FILLED_S]
     if len(later) < 10:
         return 0.0
     hours = np.array([row["wall_s"] for row in later]) / 3600

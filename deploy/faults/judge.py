@@ -207,7 +207,11 @@ def _setpoints(verdict: Verdict, cycles: Sequence[Seen], line: Rows, watchdog_s:
 
 
 def _growth(verdict: Verdict, rows: Rows, whose: str, most: Mapping[str, float]) -> None:
-    """The middle of the last fifth against the middle of the third: until then the observers' memory (14 min) fills."""
+    """The middle of the last fifth against the middle of the third.
+
+    A run of half an hour is still filling what the observer remembers by design: 30 minutes of cycles, some 5 MB at one
+    a second. The limit leaves room for that; whether memory stands still afterwards, `deploy.soak` tells.
+    """
     if len(rows) < 25:
         verdict.figures[whose] = {"rows": len(rows)}
         return

@@ -35,10 +35,10 @@ def test_what_limits_is_said_only_where_something_was_missed() -> None:
     assert "disk" in _limit(1, 0.5, quick, 1.0)
 
 
-def test_memory_that_grows_has_its_slope() -> None:
-    rows = [{"wall_s": 1e9 + 2.0 * k, "rss_mb": 150.0 + 3.0 * (2.0 * k / 3600)} for k in range(200)]
+def test_memory_that_grows_has_its_slope_once_what_is_remembered_is_full() -> None:
+    rows = [{"wall_s": 50.0 + s, "rss_mb": 100 + 20 * min(s, 1800) / 1800 + 3.0 * s / 3600} for s in range(0, 3600, 10)]
     assert _slope(rows) == pytest.approx(3.0, rel=1e-3)
-    assert _slope(rows[:5]) == 0.0
+    assert _slope(rows[:185]) == 0.0, "too few after half an hour"
 
 
 def test_a_line_of_another_cycle_composes_with_a_bundle_built_for_it(tmp_path: Path) -> None:
