@@ -14,7 +14,7 @@ help:
 	@echo "make trials  10 000 cycles of the closed loop under injected faults: out/trials.json (three minutes)"
 	@echo "make kpi     the control table of the README: 11 scenarios, 5 controllers, 20 seeds (about an hour on 2 cores;"
 	@echo "             interrupted, it goes on where it was; rm -r out/kpi to begin anew)"
-	@echo "make upsets  1000 random upsets: what is released and what is diverted (about 40 minutes on 2 cores)"
+	@echo "make upsets  1000 random upsets: what is released and what is diverted (about 40 minutes on 2 cores; goes on where it was)"
 	@echo "make kills   2000 writers of the record killed at random instants: out/kills.json (five minutes)"
 	@echo "make powercuts  1000 power cuts under the writer, on a disk that loses and tears what was not flushed:"
 	@echo "             out/powercuts.json (two minutes)"
@@ -66,7 +66,7 @@ kpi: setup
 	OMP_NUM_THREADS=1 $(BIN)/patloop bench deploy/lines/cdc_ref_1.toml --seeds 20 --jobs 2 --resume --out out/kpi --json out/kpi/kpi.json
 
 upsets: setup
-	OMP_NUM_THREADS=1 $(BIN)/patloop hil upsets deploy/lines/cdc_ref_1.toml --n 1000 --jobs 2 --out out/upsets --json out/upsets/upsets.json
+	OMP_NUM_THREADS=1 $(BIN)/patloop hil upsets deploy/lines/cdc_ref_1.toml --n 1000 --jobs 2 --resume --out out/upsets --json out/upsets/upsets.json
 
 kills: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m deploy.crash.kills --count 2000 --out out/kills.json

@@ -56,9 +56,12 @@ def run_job(job: Job) -> Row:
 def identity(job: Job) -> str:
     """A name for the run that changes with all that makes it: code, line file, models, scenario, controller, seed."""
     scenario = load_scenario(job.scenario).model_dump_json()
-    made_by = [_code(), _fingerprint(job.line_file)]
-    parts = [*made_by, scenario, job.controller, str(job.seed), str(job.hours), repr(job.settings)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return run_name(job.line_file, scenario, job.controller, str(job.seed), str(job.hours), repr(job.settings))
+
+
+def run_name(line_file: Path, *parts: str) -> str:
+    """A name that changes with the code, the line file, the models it names, and with each of the parts."""
+    return hashlib.sha256("\n".join([_code(), _fingerprint(line_file), *parts]).encode()).hexdigest()[:16]
 
 
 def run_jobs(
@@ -109,8 +112,8 @@ def _in_processes(jobs: Sequence[Job], workers: int, finished: Callable[[int, Ro
 class Ledger:
     """The rows of a folder, one JSON line each, written as soon as they are known."""
 
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / ROWS_FILE
+    def __init__(self, folder: Path, name: str = ROWS_FILE) -> None:
+        self.file = folder / name
         folder.mkdir(parents=True, exist_ok=True)
 
     def known(self) -> dict[str, Row]:
@@ -155,7 +158,7 @@ def _fingerprint(line_file: Path) -> str:
 def _code() -> str:
     """Of the code that plays a run: a row that other code made is another row."""
     folders = [Path(str(package.__file__)).parent for package in (soft_sensors, control, edge, hil_sim)]
-    found = [(folder, file) for folder in folders for kind in ("*.py", "*.toml") for file in folder.rglob(kind)]
+    found = [(folder, file) for folder in folders for kind in ("*.py", "*.c", "*.toml") for file in folder.rglob(kind)]
     return _digest([f for folder, f in found if not NOT_PLAYED.intersection(f.relative_to(folder).parts)])
 
 

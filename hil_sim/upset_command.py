@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from hil_sim.upset_runs import Row
+    from hil_sim.campaign import Row
 
 MOST_OVER_IDEAL = 1.3  # diverted over ideal mass that is still accepted
 
@@ -26,11 +26,13 @@ MOST_OVER_IDEAL = 1.3  # diverted over ideal mass that is still accepted
 @click.option("--first", default=1, show_default=True, type=click.IntRange(min=0), help="Number of the first one.")
 @click.option("--controller", default="mpc", show_default=True, help="Which controller runs the line.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
+@click.option("--resume", is_flag=True, help="Go on with what is in --out, of the same code, line and models.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the results.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Rows and totals as JSON.")
 def upsets(
-    line_file: Path, count: int, first: int, controller: str, jobs: int, out: Path, json_file: Path | None
-) -> None:
+    line_file: Path, count: int, first: int, controller: str, jobs: int, resume: bool, out: Path,
+    json_file: Path | None,
+) -> None:  # fmt: skip
     """Play random upsets in closed loop and judge every release on the truth (exit 1: a limit was missed).
 
     Accepted: no mass released with API outside +-5 % of label claim, and at most 1.3 times the ideal windows' mass
@@ -38,7 +40,7 @@ def upsets(
 
     \b
     Example:
-      patloop hil upsets deploy/lines/cdc_ref_1.toml --n 50 --jobs 2 --out out/upsets
+      patloop hil upsets deploy/lines/cdc_ref_1.toml --n 50 --jobs 2 --out out/upsets --resume
     """
     from edge.commands import told as errors_told
     from hil_sim.upset_runs import run_upsets
@@ -53,7 +55,7 @@ def upsets(
             if not console.is_terminal:
                 click.echo(f"upset {row['number']} {row['kind']}: released {row['released_oos_kg']:.3f} kg", err=True)
 
-        rows = run_upsets(line_file, controller, range(first, first + count), jobs, out, told)
+        rows = run_upsets(line_file, controller, range(first, first + count), jobs, out, told, resume=resume)
     found = totals(rows)
     text = json.dumps({"totals": found, "rows": rows}, indent=1)
     (out / "upsets.json").write_text(text)

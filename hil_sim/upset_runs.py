@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TextIO
 
 from edge.line import Line
 from hil_sim.bench import compose_for, run_one
+from hil_sim.campaign import RUN, Ledger, Row, run_name
 from hil_sim.upsets import score, upset
 
-Row = dict[str, float | int | str]
 RESULTS = "upsets.jsonl"
 
 
@@ -44,20 +43,27 @@ def run_upset(line_file: Path, controller: str, number: int) -> Row:
 
 
 def run_upsets(
-    line_file: Path, controller: str, numbers: Sequence[int], workers: int, out: Path, told: Callable[[Row], None]
-) -> list[Row]:
+    line_file: Path, controller: str, numbers: Sequence[int], workers: int, out: Path, told: Callable[[Row], None],
+    *, resume: bool = False,
+) -> list[Row]:  # fmt: skip
     """All rows in the order of the numbers; told(row) after each.
 
-    Each is appended to RESULTS in out as soon as it is there; Ctrl-C ends it and drops what is still waiting.
+    Each is appended to RESULTS in out as soon as it is there; Ctrl-C ends it and drops what is still waiting. With
+    resume, rows that are there already are taken where the same code, line and models made them.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    found: dict[int, Row] = {}
-    with (out / RESULTS).open("w", encoding="utf-8") as file:
-        for row in _rows(line_file, controller, numbers, workers):
-            found[int(row["number"])] = row
-            _append(file, row)
-            told(row)
-    return [found[number] for number in numbers]
+    ledger = Ledger(out, RESULTS)
+    names = {number: run_name(line_file, upset(number).scenario.model_dump_json(), controller) for number in numbers}
+    there = ledger.known() if resume else {}
+    found = {number: there[name] for number, name in names.items() if name in there}
+    ledger.begin(list(found.values()))
+    for row in found.values():
+        told(row)
+    for row in _rows(line_file, controller, [number for number in numbers if number not in found], workers):
+        number = int(row["number"] or 0)
+        found[number] = {**row, RUN: names[number]}
+        ledger.keep(found[number])
+        told(row)
+    return [{key: value for key, value in found[number].items() if key != RUN} for number in numbers]
 
 
 def _rows(line_file: Path, controller: str, numbers: Sequence[int], workers: int) -> Iterator[Row]:
@@ -78,8 +84,3 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _append(file: TextIO, row: Row) -> None:
-    file.write(json.dumps(row) + "\n")
-    file.flush()

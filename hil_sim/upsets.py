@@ -169,14 +169,14 @@ def upper_limit(failures: int, trials: int, confidence: float = CONFIDENCE) -> f
     return float(beta.ppf(confidence, failures + 1, trials - failures))
 
 
-def totals(rows: Sequence[Mapping[str, float | int | str]]) -> dict[str, float]:
+def totals(rows: Sequence[Mapping[str, float | int | str | None]]) -> dict[str, float]:
     """Sums over upsets: masses, how many released anything, and diverted over ideal mass."""
-    masses = {name: sum(float(row[name]) for row in rows) for name in Score.__dataclass_fields__}
-    failures = sum(float(row["released_oos_kg"]) > 0.0 for row in rows)
+    masses = {name: sum(float(row[name] or 0.0) for row in rows) for name in Score.__dataclass_fields__}
+    failures = sum(float(row["released_oos_kg"] or 0.0) > 0.0 for row in rows)
     ideal = masses["ideal_kg"]
     return {
         "upsets": len(rows),
-        "outside": sum(float(row["oos_kg"]) > 0.0 for row in rows),
+        "outside": sum(float(row["oos_kg"] or 0.0) > 0.0 for row in rows),
         "released_any": failures,
         **masses,
         "diverted_over_ideal": masses["diverted_kg"] / ideal if ideal > 0.0 else float("nan"),

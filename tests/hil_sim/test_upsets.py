@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from hil_sim.campaign import Row
 from hil_sim.commands import hil
 from hil_sim.kpi import Trace
-from hil_sim.upset_runs import RESULTS
+from hil_sim.upset_runs import RESULTS, run_upsets
 from hil_sim.upsets import HOURS, JUDGED_FROM_S, KINDS, ONSET_MIN, score, totals, upper_limit, upset
 
 LINE_FILE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
@@ -88,18 +89,8 @@ def test_sums_count_upsets_that_released_anything() -> None:
 
 
 def test_the_command_plays_an_upset_in_closed_loop_and_keeps_its_row(tmp_path: Path) -> None:
-    argv = [
-        "upsets",
-        str(LINE_FILE),
-        "--n",
-        "1",
-        "--first",
-        "9",
-        "--out",
-        str(tmp_path),
-        "--json",
-        str(tmp_path / "f.json"),
-    ]
+    out = ["--out", str(tmp_path), "--json", str(tmp_path / "f.json")]
+    argv = ["upsets", str(LINE_FILE), "--n", "1", "--first", "9", *out]
     done = CliRunner().invoke(hil, argv)
     assert done.exit_code in (0, 1), done.output
     told = json.loads((tmp_path / "f.json").read_text())
@@ -109,6 +100,36 @@ def test_the_command_plays_an_upset_in_closed_loop_and_keeps_its_row(tmp_path: P
     assert row["oos_kg"] > 0.0, "a step of more than the trim cap leaves the limits"
     assert row["released_oos_kg"] < 0.02 * row["oos_kg"]
     assert "with 95 % confidence" in done.output
+
+
+def test_what_is_there_is_not_played_again_but_for_what_other_code_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[int] = []
+
+    def run(_line: Path, _controller: str, number: int) -> Row:
+        played.append(number)
+        return {"number": number, "kind": "loss_step", "released_oos_kg": 0.0, "diverted_kg": float(number),
+                "oos_kg": 1.0, "ideal_kg": 1.0}  # fmt: skip
+
+    monkeypatch.setattr("hil_sim.upset_runs.run_upset", run)
+    told: list[Row] = []
+
+    def upsets(numbers: range, *, resume: bool) -> list[Row]:
+        return run_upsets(LINE_FILE, "mpc", numbers, 1, tmp_path, told.append, resume=resume)
+
+    first = upsets(range(3), resume=False)
+    with (tmp_path / RESULTS).open("a") as file:
+        file.write('{"number": 3, "kind": "cut o')
+    assert upsets(range(5), resume=True)[:3] == first
+    assert played == [0, 1, 2, 3, 4]
+    assert [row["number"] for row in told] == [0, 1, 2, 0, 1, 2, 3, 4]
+    assert len((tmp_path / RESULTS).read_text().splitlines()) == 5
+    monkeypatch.setattr("hil_sim.campaign._code", lambda: "another release")
+    upsets(range(2), resume=True)
+    assert played[5:] == [0, 1]
+    upsets(range(1), resume=False)
+    assert played[7:] == [0]
 
 
 def test_a_wrong_line_file_is_one_line_and_exit_2(tmp_path: Path) -> None:
