@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -19,6 +20,7 @@ from edge.record.rebuild import from_plain
 _FLOAT, _ARRAY, _SHAPE = "~f", "~a", "shape"
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # as a surrogate, whole pairs among them, is written in ASCII
 _NAMED: set[type] = set()  # enums of texts that were met
 _NAMES: dict[type, tuple[str, ...]] = {}  # fields of the dataclasses that were met
 
@@ -35,10 +37,12 @@ def encode(obj: object) -> bytes:
 def decode(body: bytes) -> Any:
     """The plain value (None, bool, int, float, str, list, dict, float64 array) in a body that encode made.
 
-    Raises ValueError when the bytes are not canonical JSON.
+    Half a character (a surrogate on its own, which JSON can say and UTF-8 cannot) is read as U+FFFD: whatever is
+    recorded can be shown and written. Raises ValueError when the bytes are not canonical JSON.
     """
     try:
-        return json.loads(body, object_hook=_restore, parse_constant=_refuse_constant)
+        found = json.loads(body.decode("ascii"), object_hook=_restore, parse_constant=_refuse_constant)
+        return _mended(found) if _HALF.search(body) else found
     except (UnicodeDecodeError, binascii.Error, RecursionError) as error:
         raise ValueError(f"not a journal body: {error}") from error
 
@@ -110,6 +114,16 @@ def _restore(found: dict[str, Any]) -> Any:
     if _ARRAY in found:
         raw = base64.b64decode(found[_ARRAY], validate=True)
         return np.frombuffer(raw, dtype="<f8").reshape(found[_SHAPE]).astype(np.float64)
+    return found
+
+
+def _mended(found: Any) -> Any:
+    if isinstance(found, str):
+        return found.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(found, list):
+        return [_mended(item) for item in found]
+    if isinstance(found, dict):
+        return {_mended(key): _mended(value) for key, value in found.items()}
     return found
 
 

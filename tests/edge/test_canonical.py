@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import struct
 from collections.abc import Mapping
@@ -156,3 +157,15 @@ def test_what_does_not_fit_is_named_by_its_place(change: dict[str, Any], place: 
     plain: dict[str, Any] = {"reading": None, "pair": [1, "a"], "seen": {}}
     with pytest.raises(ValueError, match=place):
         from_plain(Nest, plain | change)
+
+
+def test_half_a_character_is_read_as_one_that_can_be_written() -> None:
+    body = encode({"batch \ud800": ["\udc00x", {"lot": "A\ud83d"}], "whole": "\U0001f48a"})
+    assert decode(body) == {"batch \ufffd": ["\ufffdx", {"lot": "A\ufffd"}], "whole": "\U0001f48a"}
+    json.dumps(decode(body), ensure_ascii=False).encode("utf-8")
+
+
+@pytest.mark.parametrize("body", [b'{"a":"\xed\xa0\x80"}', '{"a":"ä"}'.encode(), '{"a":1}'.encode("utf-16")])
+def test_a_body_that_is_not_ascii_is_none_of_ours(body: bytes) -> None:
+    with pytest.raises(ValueError, match="not a journal body"):
+        decode(body)
