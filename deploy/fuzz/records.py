@@ -111,8 +111,8 @@ def _run(*argv: str) -> None:
     result = CliRunner().invoke(command, list(argv[1:] if argv[0] == "replay" else argv))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    if result.exit_code not in ANSWERS:
-        raise Broken(f"{argv[0]} ended with {result.exit_code}")
+    if result.exit_code not in ANSWERS or "Usage:" in result.output:
+        raise Broken(f"{argv[0]} ended with {result.exit_code}: {result.output}")
 
 
 def _judged(path: Path) -> None:
@@ -182,10 +182,11 @@ def _reports(folder: Path) -> Once:
         with Journal.open(path, LINE) as journal, unwritable:
             journal.append(kind.decode() or "cycle", newest.time_s + 5.0, body)
         with TemporaryDirectory() as out:
-            for argv in (("inspect", str(path), "--out", f"{out}/bundle"), ("genealogy", str(path)),
-                         ("performance", str(path)), ("shadow", str(path), "--out", f"{out}/s.csv"),
-                         ("anchor", str(path))):  # fmt: skip
-                _run(*argv)
+            for name in ("inspect", "genealogy", "shadow"):
+                _run(name, str(path), "--out", f"{out}/{name}")
+            _run("genealogy", str(path), "--format", "html", "--out", f"{out}/page.html")
+            _run("performance", str(path))
+            _run("anchor", str(path))
         return None
 
     return once

@@ -88,10 +88,10 @@ def export_csv(
     columns = columns_of(rows()) if columns is None else columns
     about = {"@context": "http://www.w3.org/ns/csvw", "url": out.name, **{f"dc:{k}": v for k, v in _dc(origin).items()},
              "tableSchema": {"columns": [_described(n, k, setpoints or {}) for n, k in columns.items()]}}  # fmt: skip
-    with _draft(out.with_name(out.name + METADATA)) as draft:
-        draft.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with draft(out.with_name(out.name + METADATA)) as part:
+        part.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     count = 0
-    with _draft(out) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with draft(out) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows():
@@ -119,7 +119,7 @@ def export_parquet(
         metadata=dict(origin or {}),
     )  # fmt: skip
     count = 0
-    with _draft(out) as draft, pq.ParquetWriter(draft, schema) as writer:
+    with draft(out) as part, pq.ParquetWriter(part, schema) as writer:
         for batch in _batches(rows()):
             table = {name: [_as(kind, cells.get(name)) for cells in batch] for name, kind in columns.items()}
             writer.write_table(pa.table(table, schema=schema))
@@ -172,15 +172,15 @@ def _unit(name: str, setpoints: Mapping[str, str]) -> str | None:
 
 
 @contextmanager
-def _draft(out: Path) -> Iterator[Path]:
+def draft(out: Path) -> Iterator[Path]:
     """A file that takes its name only when it is whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(out.name + ".part")
+    part = out.with_name(out.name + ".part")
     try:
-        yield draft
-        draft.replace(out)
+        yield part
+        part.replace(out)
     finally:
-        draft.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[dict[str, Cell]]]:

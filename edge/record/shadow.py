@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edge.record.export import draft
 from edge.record.journal import Journal
 from edge.record.shape import as_written
 from soft_sensors.registry.evidence import COLUMNS
@@ -46,7 +47,7 @@ def shadow_rows(journal: Journal) -> Iterator[Row]:
 def write_shadow(journal: Journal, out: Path) -> int:
     """Write the table as CSV; an empty cell is a number that was refused. Returns the number of rows."""
     count = 0
-    with out.open("w", newline="", encoding="utf-8") as file:
+    with draft(out) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for row in shadow_rows(journal):
