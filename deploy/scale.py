@@ -226,6 +226,7 @@ def scale(lines: list[int], tags: list[int], cycles: tuple[float, ...], seconds:
       python -m deploy.scale --lines 1,2,4,8 --cycle 1 --tags 0,1000 --seconds 30
     """
     found: list[Level] = []
+    ended: PatloopError | None = None
     heads = ("what", "cycle s", "n", "missed", "late", "look ms p50/p99", "service ms/cycle", "MB", "busy", "limit")
     table = Table(*heads)
     try:
@@ -237,12 +238,15 @@ def scale(lines: list[int], tags: list[int], cycles: tuple[float, ...], seconds:
                 f"{level.service_mb:.0f}", f"{level.busy:.0%}", level.limit,
             )  # fmt: skip
     except PatloopError as error:
-        raise click.ClickException(str(error)) from error
+        ended = error  # told at the end: the levels before it were measured
     out.parent.mkdir(parents=True, exist_ok=True)
-    told = {"processors": os.cpu_count(), "levels": [asdict(level) for level in found]}
+    told = {"processors": os.cpu_count(), "levels": [asdict(level) for level in found],
+            "ended": str(ended or "")}  # fmt: skip
     out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     Console().print(table)
     click.echo(f"{out}: {len(found)} levels")
+    if ended is not None:
+        raise click.ClickException(f"{ended}; the levels before it are in {out}") from ended
 
 
 if __name__ == "__main__":

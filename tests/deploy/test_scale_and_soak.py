@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from click.testing import CliRunner
 from deploy.faults.judge import Seen
 from deploy.faults.line_end import busy, extra_tags
 from deploy.faults.stage import BUNDLE, stage_line
-from deploy.scale import _limit, _missed, scale
+from deploy.scale import Level, _limit, _missed, scale
 from deploy.soak import _slope
 from edge.config import read_config
+from edge.errors import PatloopError
 from edge.line import compose
 
 CALM = Seen(0.0, True, 1, 7, "remote", True, {}, False, "good", "", 0.0)
@@ -69,3 +71,21 @@ def test_levels_are_whole_numbers() -> None:
     result = CliRunner().invoke(scale, ["--lines", "1,zwei"])
     assert result.exit_code == 2
     assert "whole numbers" in result.output
+
+
+def test_levels_that_were_measured_are_kept_when_a_later_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(what: str, n: int, cycle_s: float, extra: int, seconds: float) -> Level:
+        if n > 2:
+            raise PatloopError(f"{n} lines did not come to run")
+        return Level(what, cycle_s, n, int(seconds), 0, 0, 5.0, 9.0, 12.0, 160.0, 0.1, 0.2, 900.0, "")
+
+    monkeypatch.setattr("deploy.scale.measured", measured)
+    out = tmp_path / "scale.json"
+    done = CliRunner().invoke(scale, ["--lines", "1,2,3", "--tags", "0", "--cycle", "1", "--json", str(out)])
+    told = json.loads(out.read_text())
+    assert done.exit_code == 1
+    assert "3 lines did not come to run; the levels before it are in" in done.output
+    assert [level["n"] for level in told["levels"]] == [1, 2]
+    assert told["ended"] == "3 lines did not come to run"
