@@ -26,7 +26,7 @@ from edge.material import material
 from edge.ports import Actuator, Clock, Recorder, Source
 from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
-from edge.situation import Remembered, situation
+from edge.situation import Remembered, looked_ahead, situation
 from edge.understand import freshness, target
 from edge.watching import Watch, channels, told_of_drift
 
@@ -219,14 +219,14 @@ async def cycle(
     thought, loop = think(line, loop, sample)
     recorder.cycle(sample, thought)
     if not thought.wire or actuator is None:
-        return thought, prepare(line, replace(loop, sent=sent)), Acted("none")
+        return thought, prepare(line, replace(loop, sent=sent), thought), Acted("none")
     if clock.now_s() - scan.time_s > LATE_AFTER * line.config.line.cycle_s:
         outcome = Acted("late", {}, Step.VERIFY)
     else:
         outcome = await _write(line, scan, thought, actuator)
     recorder.acted(sample, outcome)
     loop = replace(loop, sent=remember(sent, scan, thought, outcome))
-    return thought, prepare(line, loop), outcome
+    return thought, prepare(line, loop, thought), outcome
 
 
 async def _write(line: Line, scan: Scan, thought: Thought, actuator: Actuator) -> Acted:
@@ -239,11 +239,12 @@ async def _write(line: Line, scan: Scan, thought: Thought, actuator: Actuator) -
     return replace(rest, outcome="refused", codes={**rest.codes, **refusal.codes}, step=refusal.step)
 
 
-def prepare(line: Line, loop: Loop) -> Loop:
+def prepare(line: Line, loop: Loop, thought: Thought) -> Loop:
     """The next cycle's work that needs no look at the line, done while waiting; changes no thought by a bit."""
     if line.control is None:
         return loop
-    return replace(loop, controller=line.control.controller.prepare(loop.controller))
+    remembered = looked_ahead(line, loop.remembered, thought.command.writes)
+    return replace(loop, controller=line.control.controller.prepare(loop.controller), remembered=remembered)
 
 
 __all__ = ["Decision", "Loop", "begin", "cycle", "think"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from control.authority import Evidence, authority, caps
 from control.decide.cross import CrossMemory, cross_limit
 from control.decide.ratio import ratio_setpoints
 from control.decide.refill import RefillMemory, follow_refills
-from control.observe import Memory, Observation, observe
+from control.observe import Memory, Observation, observe, prepare
 from control.settings import ControlSettings
 from control.signals import LabResult, Situation, Target
 from edge.line import Line
@@ -74,6 +75,13 @@ def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, ai
         room, given, max(0.0, left_s), sample.acted.outcome == "late",
     )  # fmt: skip
     return made, replace(now, refills=refills, cross=cross, observer=memory)
+
+
+def looked_ahead(line: Line, now: Remembered, writes: Mapping[str, float]) -> Remembered:
+    """What is remembered, with the observer's next step made as if the line took these setpoints and saw no refill."""
+    if line.control is None or now.observer is None:
+        return now
+    return replace(now, observer=prepare(line.control.observer, now.observer, writes))
 
 
 def _values(

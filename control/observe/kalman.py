@@ -9,12 +9,14 @@ laboratory decides in every case.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 import numpy as np
 
-from control.observe.hypotheses import LOSS, Bank, Suspicion, met, moved, opened, suspicion
+from control.observe.filter import Ahead, Step, advance, correct, free, inputs, look_ahead, rerun
+from control.observe.hypotheses import LOSS, Bank, Suspicion, opened, suspicion
 from control.observe.seen import (
     Observation,
     Observer,
@@ -22,32 +24,15 @@ from control.observe.seen import (
     feeder_disturbed,
     in_operation,
     prior,
-    process_sigma,
     rests_until_s,
     transport_s,
 )
 from control.signals import Belief, LabResult
-from soft_sensors.signals import FloatArray
 
 IMPOSSIBLE_PCT = 20.0  # API below nothing or beyond all by so much is no doubt any more, but nonsense
 LABORATORY = ("y_lab_assay", "y_lab_weight")
 JUDGED_KEPT = 20  # surprises remembered, so that a correction takes back what the result had moved
 LAB_LOOKS_BACK_S = 480.0  # a laboratory surprise frees delivery and NIR from so long before its sample on
-
-
-@dataclass(frozen=True)
-class Step:
-    """One remembered cycle: the estimate after it, and what made it.
-
-    freed: variance given there to the API gain and to the NIR bias.
-    """
-
-    time_s: float
-    mean: FloatArray
-    cov: FloatArray
-    cycles: int
-    observation: Observation
-    freed: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -65,6 +50,22 @@ class Memory:
     quiet_until_s: float = 0.0
     nir_seen: bool = False
     judged: tuple[tuple[float, float], ...] = ()
+    expected: Expected | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a memory's steps and bank (`steps`, `of`: these very ones) say of the next cycle before it is seen.
+
+    bank: with that moment's hypotheses; disturbed: whether a known change is on its way; ahead: the prediction, where
+    there was time to make it.
+    """
+
+    steps: tuple[Step, ...]
+    of: Bank
+    bank: Bank
+    disturbed: bool
+    ahead: Ahead | None = None
 
 
 def observe(observer: Observer, memory: Memory | None, observation: Observation) -> tuple[Belief, Memory]:
@@ -79,19 +80,43 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
             notes.append(corrected)
         memory, note = _with_laboratory(observer, memory, result)
         notes.append(note)
+    expected = _expected(observer, memory)
+    if expected.disturbed:  # no evidence meanwhile, but what begins now is remembered and judged when it has passed
+        observation = replace(observation, nir_trusted=False)
     last = memory.steps[-1]
     cycles = max(0, round((observation.time_s - last.time_s) / observer.bundle.cycle_s))
-    states = observer.bundle.state("api_gain"), observer.bundle.state("nir_bias_pct")
-    bank = opened(memory.bank, last.time_s, states, observer.noise, observer.bundle.cycle_s)
-    disturbed = _disturbed(observer, memory)
-    if disturbed:  # no evidence meanwhile, but what begins now is remembered and judged when it has passed
-        observation = replace(observation, nir_trusted=False)
-    step, bank = _advance(observer, last, observation, cycles, bank)
+    u, p = inputs(observer, observation.setpoints, observation.target)
+    ahead = expected.ahead
+    if ahead is None or not ahead.holds(last, expected.bank, cycles, u, p):
+        ahead = look_ahead(observer, last, expected.bank, cycles, u, p)
+    step, bank = advance(observer, ahead, observation)
     horizon_s = observation.time_s - observer.noise.memory_s
     kept = tuple(s for s in memory.steps if s.time_s >= horizon_s)
-    memory, jump = _watch_for_jump(observer, replace(memory, steps=(*kept, step), bank=bank), disturbed=disturbed)
+    memory, jump = _watch_for_jump(
+        observer, replace(memory, steps=(*kept, step), bank=bank, expected=None), disturbed=expected.disturbed
+    )
     notes.extend(jump)
     return _told(observer, memory, tuple(notes)), memory
+
+
+def prepare(observer: Observer, memory: Memory, setpoints: Mapping[str, float]) -> Memory:
+    """The memory with the next cycle's work that needs no look at the line, for the setpoints expected then.
+
+    Whether it was called or not, and with what, the next belief is the same to the last bit.
+    """
+    expected, last = _expected(observer, memory), memory.steps[-1]
+    u, p = inputs(observer, {**last.observation.setpoints, **setpoints}, last.observation.target)
+    ahead = look_ahead(observer, last, expected.bank, 1, u, p)
+    return replace(memory, expected=replace(expected, ahead=ahead))
+
+
+def _expected(observer: Observer, memory: Memory) -> Expected:
+    """What the memory says of the next cycle by itself: made anew unless it is there for these very steps."""
+    if memory.expected is not None and memory.expected.steps is memory.steps and memory.expected.of is memory.bank:
+        return memory.expected
+    states = observer.bundle.state("api_gain"), observer.bundle.state("nir_bias_pct")
+    bank = opened(memory.bank, memory.steps[-1].time_s, states, observer.noise, observer.bundle.cycle_s)
+    return Expected(memory.steps, memory.bank, bank, _disturbed(observer, memory))
 
 
 def _over(observer: Observer, memory: Memory, observation: Observation) -> bool:
@@ -110,64 +135,6 @@ def _gap(memory: Memory, observation: Observation) -> float:
     return observation.time_s - memory.steps[-1].time_s
 
 
-def _advance(
-    observer: Observer, last: Step, observation: Observation, cycles: int, bank: Bank
-) -> tuple[Step, Bank]:  # fmt: skip
-    mean, cov = last.mean, last.cov
-    u = np.array([observation.setpoints[name] for name in observer.bundle.inputs])
-    p = observer.bundle.targets(observation.target)[:, 0]
-    for _ in range(cycles):
-        variance = process_sigma(observer, mean) ** 2
-        moved_mean, A = observer.bundle.call("predict", mean, u, p)
-        mean, cov = moved_mean[:, 0], A @ cov @ A.T
-        cov[np.diag_indices_from(cov)] += variance
-        bank = moved(bank, A)
-    mean, cov, bank = _correct(observer, mean, cov, u, p, observation, bank)
-    return Step(observation.time_s, mean, cov, cycles, observation), bank
-
-
-def _correct(
-    observer: Observer, mean: FloatArray, cov: FloatArray, u: FloatArray, p: FloatArray, seen: Observation, bank: Bank
-) -> tuple[FloatArray, FloatArray, Bank]:
-    """Scalar updates one measurement after the other, in the filter and in the bank beside it."""
-    y, C = observer.bundle.call("measure", mean, u, p)
-    prior, watched = mean, bool(len(bank.kind))
-    for i, name in enumerate(observer.bundle.measurements):
-        if name not in seen.values:
-            continue
-        value, sigma = seen.values[name]
-        row = C[i]
-        crossed = cov @ row
-        variance = float(row @ crossed) + sigma**2
-        innovation = float(value - y[i, 0] - row @ (mean - prior))
-        gain = crossed / variance
-        if watched:
-            trusted = name == "y_nir" and seen.nir_trusted
-            bank = met(bank, row, gain, variance, innovation if trusted else None)
-        mean = mean + gain * innovation
-        cov = cov - np.multiply.outer(crossed, gain)
-    return mean, 0.5 * (cov + cov.T), bank
-
-
-def _rerun(observer: Observer, steps: tuple[Step, ...], start: int) -> tuple[Step, ...]:
-    """Run the filter again over the remembered observations that follow steps[start]."""
-    fresh, none = list(steps[: start + 1]), Bank.empty(len(steps[0].mean))
-    for old in steps[start + 1 :]:
-        step, _ = _advance(observer, fresh[-1], old.observation, old.cycles, none)
-        fresh.append(_free(observer, step, old.freed))
-    return tuple(fresh)
-
-
-def _free(observer: Observer, step: Step, variance: tuple[float, float]) -> Step:
-    if not any(variance):
-        return step
-    cov = step.cov.copy()
-    for name, more in zip(("api_gain", "nir_bias_pct"), variance, strict=True):
-        i = observer.bundle.state(name)
-        cov[i, i] += more
-    return replace(step, cov=cov, freed=(step.freed[0] + variance[0], step.freed[1] + variance[1]))
-
-
 def _without(observer: Observer, memory: Memory, result: LabResult) -> tuple[Memory, str]:
     """As if the sample's earlier result had never come, as far back as the memory reaches."""
     steps, note = memory.steps, f"laboratory sample {result.name} is corrected"
@@ -184,7 +151,7 @@ def _without(observer: Observer, memory: Memory, result: LabResult) -> tuple[Mem
         told[i], from_ = replace(steps[i], freed=(bound[0], bound[1])), min(from_, i)
     judged = tuple(pair for pair in memory.judged if pair[0] != at.time_s)
     anew = tuple(told.get(i, step) for i, step in enumerate(steps))
-    return replace(memory, steps=_rerun(observer, anew, from_ - 1), judged=judged), note
+    return replace(memory, steps=rerun(observer, anew, from_ - 1), judged=judged), note
 
 
 def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> tuple[Memory, str]:
@@ -213,19 +180,18 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
         # Neither delivery nor NIR is as sure as it seemed: the laboratory is to say which of them is off.
         since_s = at.time_s - LAB_LOOKS_BACK_S
         from_ = min(range(start), key=lambda i: abs(steps[i].time_s - since_s))
-        freed = _free(observer, steps[from_], (noise.jump_gain**2, noise.jump_nir_pct**2))
+        freed = free(observer, steps[from_], (noise.jump_gain**2, noise.jump_nir_pct**2))
         told = replace(at, observation=joined)
         corrected = (*steps[:from_], freed, *steps[from_ + 1 : start], told, *steps[start + 1 :])
         note += f": {abs(surprise):.1f} sigmas off, delivery and NIR are judged anew by it"
         judged = (*memory.judged, (at.time_s, steps[from_].time_s))[-JUDGED_KEPT:]
-        steps = _rerun(observer, corrected, from_)
+        steps = rerun(observer, corrected, from_)
         return replace(memory, steps=steps, bank=Bank.empty(len(at.mean)), judged=judged), note
-    u = np.array([at.observation.setpoints[name] for name in observer.bundle.inputs])
-    p = observer.bundle.targets(at.observation.target)[:, 0]
-    none = Bank.empty(len(at.mean))
-    mean, cov, _ = _correct(observer, at.mean, at.cov, u, p, replace(at.observation, values=values), none)
+    u, p = inputs(observer, at.observation.setpoints, at.observation.target)
+    there = look_ahead(observer, at, Bank.empty(len(at.mean)), 0, u, p)
+    mean, cov, _ = correct(observer, there, replace(at.observation, values=values))
     corrected = (*steps[:start], replace(at, mean=mean, cov=cov, observation=joined), *steps[start + 1 :])
-    return replace(memory, steps=_rerun(observer, corrected, start)), note
+    return replace(memory, steps=rerun(observer, corrected, start)), note
 
 
 def _watch_for_jump(observer: Observer, memory: Memory, *, disturbed: bool) -> tuple[Memory, tuple[str, ...]]:
@@ -241,8 +207,8 @@ def _watch_for_jump(observer: Observer, memory: Memory, *, disturbed: bool) -> t
         return memory, ()
     start = min(range(len(memory.steps)), key=lambda i: abs(memory.steps[i].time_s - found.onset_s))
     variance = (noise.jump_gain**2, 0.0) if found.kind == LOSS else (0.0, noise.jump_nir_pct**2)
-    freed = _free(observer, memory.steps[start], variance)
-    steps = _rerun(observer, (*memory.steps[:start], freed, *memory.steps[start + 1 :]), start)
+    freed = free(observer, memory.steps[start], variance)
+    steps = rerun(observer, (*memory.steps[:start], freed, *memory.steps[start + 1 :]), start)
     sure = 100 * max(found.loss, found.nir)
     if found.kind == LOSS:
         i = observer.bundle.state("api_gain")

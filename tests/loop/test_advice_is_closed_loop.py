@@ -55,7 +55,7 @@ def thought_again(line: Line, samples: list[Sample], mode: Mode, *, prepared: bo
     for sample in samples:
         requests = tuple(r for r in sample.requests if r.action != "mode")
         thought, loop = think(line, loop, replace(sample, requests=requests))
-        loop = prepare(line, loop) if prepared else loop
+        loop = prepare(line, loop, thought) if prepared else loop
         found.append(thought)
     return found
 

@@ -1,0 +1,118 @@
+"""One cycle of the extended Kalman filter: the step ahead by the model, then what was seen, one value at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from control.observe.hypotheses import Bank, met, moved
+from control.observe.seen import Observation, Observer, process_sigma
+from control.signals import Target
+from soft_sensors.signals import FloatArray
+
+
+@dataclass(frozen=True)
+class Step:
+    """One remembered cycle: the estimate after it, and what made it.
+
+    freed: variance given there to the API gain and to the NIR bias.
+    """
+
+    time_s: float
+    mean: FloatArray
+    cov: FloatArray
+    cycles: int
+    observation: Observation
+    freed: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The prediction that follows a step: mean and cov then, what is measured there (y, C), the bank beside it.
+
+    last, bank, cycles, u, p: what it was made of; it holds for these and no others.
+    """
+
+    last: Step
+    bank: Bank
+    cycles: int
+    u: FloatArray
+    p: FloatArray
+    mean: FloatArray
+    cov: FloatArray
+    y: FloatArray
+    C: FloatArray
+    moved: Bank
+
+    def holds(self, last: Step, bank: Bank, cycles: int, u: FloatArray, p: FloatArray) -> bool:
+        """Whether it is the prediction that these would give, to the last bit."""
+        same = self.last is last and self.bank is bank and self.cycles == cycles
+        return same and np.array_equal(self.u, u) and np.array_equal(self.p, p)
+
+
+def inputs(observer: Observer, setpoints: Mapping[str, float], target: Target) -> tuple[FloatArray, FloatArray]:
+    """The model's inputs and parameters of a cycle."""
+    u = np.array([setpoints[name] for name in observer.bundle.inputs])
+    return u, observer.bundle.targets(target)[:, 0]
+
+
+def look_ahead(observer: Observer, last: Step, bank: Bank, cycles: int, u: FloatArray, p: FloatArray) -> Ahead:
+    """The filter so many cycles after `last`, before anything is seen; the bank goes with it."""
+    mean, cov, then = last.mean, last.cov, bank
+    for _ in range(cycles):
+        variance = process_sigma(observer, mean) ** 2
+        moved_mean, A = observer.bundle.call("predict", mean, u, p)
+        mean, cov = moved_mean[:, 0], A @ cov @ A.T
+        cov[np.diag_indices_from(cov)] += variance
+        then = moved(then, A)
+    y, C = observer.bundle.call("measure", mean, u, p)
+    return Ahead(last, bank, cycles, u, p, mean, cov, y, C, then)
+
+
+def advance(observer: Observer, ahead: Ahead, observation: Observation) -> tuple[Step, Bank]:
+    """The step that a prediction and what was then seen make."""
+    mean, cov, bank = correct(observer, ahead, observation)
+    return Step(observation.time_s, mean, cov, ahead.cycles, observation), bank
+
+
+def correct(observer: Observer, ahead: Ahead, seen: Observation) -> tuple[FloatArray, FloatArray, Bank]:
+    """Scalar updates one measurement after the other, in the filter and in the bank beside it."""
+    mean, cov, y, C, bank = ahead.mean, ahead.cov, ahead.y, ahead.C, ahead.moved
+    prior, watched = mean, bool(len(bank.kind))
+    for i, name in enumerate(observer.bundle.measurements):
+        if name not in seen.values:
+            continue
+        value, sigma = seen.values[name]
+        row = C[i]
+        crossed = cov @ row
+        variance = float(row @ crossed) + sigma**2
+        innovation = float(value - y[i, 0] - row @ (mean - prior))
+        gain = crossed / variance
+        if watched:
+            trusted = name == "y_nir" and seen.nir_trusted
+            bank = met(bank, row, gain, variance, innovation if trusted else None)
+        mean = mean + gain * innovation
+        cov = cov - np.multiply.outer(crossed, gain)
+    return mean, 0.5 * (cov + cov.T), bank
+
+
+def rerun(observer: Observer, steps: tuple[Step, ...], start: int) -> tuple[Step, ...]:
+    """Run the filter again over the remembered observations that follow steps[start]."""
+    fresh, none = list(steps[: start + 1]), Bank.empty(len(steps[0].mean))
+    for old in steps[start + 1 :]:
+        u, p = inputs(observer, old.observation.setpoints, old.observation.target)
+        step, _ = advance(observer, look_ahead(observer, fresh[-1], none, old.cycles, u, p), old.observation)
+        fresh.append(free(observer, step, old.freed))
+    return tuple(fresh)
+
+
+def free(observer: Observer, step: Step, variance: tuple[float, float]) -> Step:
+    if not any(variance):
+        return step
+    cov = step.cov.copy()
+    for name, more in zip(("api_gain", "nir_bias_pct"), variance, strict=True):
+        i = observer.bundle.state(name)
+        cov[i, i] += more
+    return replace(step, cov=cov, freed=(step.freed[0] + variance[0], step.freed[1] + variance[1]))
