@@ -4,7 +4,8 @@ How nothing is lost and nothing comes twice: data go out with QoS 1 (the specifi
 catches), a window at a time, and the cursor moves over what the broker acknowledged. What the broker took without our
 hearing of it (cut or kill between the two) is learnt from the broker itself: this client subscribes to its own data in
 a persistent session, so that on return, after a mark sent round, it has heard of every record that the broker handed
-on. Only a broker that forgets its own sessions can make a record come twice; its number, Record/Seq, is in the message.
+on. What is heard is acknowledged only when the cursor is on the disk: heard and killed before that, it is told again.
+Only a broker that forgets its own sessions can make a record come twice; its number, Record/Seq, is in the message.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class _Heard:
     """What the broker's side told this client, from paho's own thread."""
 
     events: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
-    echoed: int = 0
+    echoes: queue.SimpleQueue[tuple[int, int, int]] = field(default_factory=queue.SimpleQueue)  # record, message, QoS
+    met: bool = False  # the mark came round: nothing from before is on its way any more
     rebirth: bool = False
     lost: str = ""
 
@@ -81,6 +83,7 @@ class SparkplugPublisher:
         try:
             if self._client is None:
                 self._connect(journal)
+            self._learn()
             if self._heard.rebirth:
                 self._births()
             for batch in batches(journal, self.cursor, BATCH):
@@ -109,8 +112,9 @@ class SparkplugPublisher:
         self._death_file.save(Cursor(number))
         name = f"patloop-{self._table.group}-{self._table.node}-{self._device}"
         client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=name, clean_session=False, reconnect_on_failure=False
-        )
+            CallbackAPIVersion.VERSION2, client_id=name, clean_session=False, reconnect_on_failure=False,
+            manual_ack=True,
+        )  # fmt: skip
         client.max_inflight_messages_set(self._table.window)
         client.username_pw_set(self._table.user, password(self._table.password_file))
         if not self._table.plain:
@@ -119,7 +123,7 @@ class SparkplugPublisher:
         client.on_connect = lambda _c, _u, _f, reason, _p: heard.events.put(("connected", reason))
         client.on_disconnect = lambda _c, _u, _f, reason, _p: _lost(heard, f"the broker is gone ({reason})")
         client.on_subscribe = lambda _c, _u, _mid, reasons, _p: heard.events.put(("subscribed", reasons))
-        client.on_message = lambda _c, _u, message: self._take(heard, message)
+        client.on_message = lambda _c, _u, message: self._take(client, heard, message)
         self._client = client
         try:
             client.connect_timeout = PATIENCE_S
@@ -127,28 +131,35 @@ class SparkplugPublisher:
         except (OSError, ValueError) as error:
             raise LinkLost(f"{self._table.host}:{self._table.port} cannot be reached: {error}") from error
         client.loop_start()
-        reason = self._expect("connected")
+        _, reason = self._expect("connected")
         if reason.is_failure:
             raise LinkLost(f"the broker refuses us: {reason}; check user, password and its access list")
         own = self._topic("DDATA", self._device), self._mark, self._topic("NCMD")
         client.subscribe([(topic, 1) for topic in own])
-        for given in self._expect("subscribed"):
+        for given in self._expect("subscribed")[1]:
             if given.is_failure:
                 raise LinkLost(f"the broker lets us not read our own topics ({given}); allow it in its access list")
         # Whatever the broker kept for us comes before the mark: it is heard of by then.
         mark = secrets.token_bytes(8)
         client.publish(self._mark, mark, qos=1)
-        while self._expect("mark") != mark:
-            continue
         self._learn(journal)
+        while self._expect("mark", "echo") != ("mark", mark):
+            self._learn(journal)
+        self._heard.met = True
         self._births()
 
-    def _learn(self, journal: Journal) -> None:
-        """Move the cursor over what the broker took before, without our having heard of it then."""
-        if self._heard.echoed > self.cursor.seq:
-            row = journal.get(self._heard.echoed)
-            if row is not None:
-                self._keep(Cursor(row.seq, row.hash.hex()))
+    def _learn(self, journal: Journal | None = None) -> None:
+        """Have done with what came round; with the journal: the cursor moves over what the broker took unheard."""
+        came: list[tuple[int, int, int]] = []
+        while not self._heard.echoes.empty():
+            came.append(self._heard.echoes.get_nowait())
+        newest = max((seq for seq, _, _ in came), default=0)
+        row = journal.get(newest) if journal is not None and newest > self.cursor.seq else None
+        if row is not None:
+            self._keep(Cursor(row.seq, row.hash.hex()))
+        for _, message, qos in came:
+            if self._client is not None:
+                self._client.ack(message, qos)
 
     def _births(self) -> None:
         self._heard.rebirth = False
@@ -174,6 +185,7 @@ class SparkplugPublisher:
                 said.append(self._publish("DDATA", self._device, told, round(1000 * row.time_s)))
             self._wait_for(lambda said=said: all(one.is_published() for one in said), "acknowledgements")  # type: ignore[misc]
             self._keep(Cursor(rows[-1].seq, rows[-1].hash.hex()))
+            self._learn()
             self.sent += len(rows)
 
     def _publish(self, kind: str, device: str | None, told: tuple[Metric, ...], time_ms: int) -> mqtt.MQTTMessageInfo:
@@ -195,32 +207,36 @@ class SparkplugPublisher:
         parts = ("spBv1.0", self._table.group, kind, self._table.node)
         return "/".join(parts if device is None else (*parts, device))
 
-    def _take(self, heard: _Heard, message: mqtt.MQTTMessage) -> None:
-        """In paho's thread: note what it says, never raise."""
-        topic = message.topic
-        if topic == self._mark:
+    def _take(self, client: mqtt.Client, heard: _Heard, message: mqtt.MQTTMessage) -> None:
+        """In paho's thread: note what it says, never raise; a record of ours waits for the cursor."""
+        told, seq = None, None
+        if message.topic == self._mark:
             heard.events.put(("mark", bytes(message.payload)))
-            return
-        try:
-            told = decode(bytes(message.payload))
-        except ValueError as error:
-            log.warning("%s: %s", topic, error)
-            return
-        if topic == self._topic("NCMD"):
+        else:
+            try:
+                told = decode(bytes(message.payload))
+            except ValueError as error:
+                log.warning("%s: %s", message.topic, error)
+        if told is not None and message.topic == self._topic("NCMD"):
             heard.rebirth |= any(one.name == REBIRTH and one.value is True for one in told.metrics)
-        for one in told.metrics:
-            if topic == self._topic("DDATA", self._device) and one.alias == 0 and isinstance(one.value, int):
-                heard.echoed = max(heard.echoed, one.value)
+        if told is not None and message.topic == self._topic("DDATA", self._device):
+            seq = next((m.value for m in told.metrics if m.alias == 0 and isinstance(m.value, int)), None)
+        if seq is None:
+            client.ack(message.mid, message.qos)
+        else:
+            heard.echoes.put((seq, message.mid, message.qos))
+            if not heard.met:
+                heard.events.put(("echo", None))
 
-    def _expect(self, what: str) -> Any:
+    def _expect(self, *kinds: str) -> tuple[str, Any]:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 kind, value = self._heard.events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise LinkLost(f"the broker did not answer in {PATIENCE_S:.0f} s ({what})") from None
-            if kind == what:
-                return value
+                raise LinkLost(f"the broker did not answer in {PATIENCE_S:.0f} s ({kinds[0]})") from None
+            if kind in kinds:
+                return kind, value
             if kind == "lost":
                 raise LinkLost(str(value))
 

@@ -149,6 +149,30 @@ def deliver(sender: SparkplugPublisher, journal: Journal) -> None:
             time.sleep(0.1)
 
 
+def test_what_came_round_before_the_cursor_was_kept_comes_round_again(
+    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Dead between hearing and keeping: the narrowest moment, and a whole window of 50 would come twice."""
+    file, path = settled(tmp_path, port, "window = 50\n"), tmp_path / "journal.sqlite"
+    go_on(path, cycles, 120)
+    first = publisher(file)
+
+    def dead(cursor: object) -> None:
+        time.sleep(0.5)  # all of the window has come round by now
+        raise LinkLost("killed")
+
+    monkeypatch.setattr(first, "_keep", dead)
+    with Journal.open_reader(path) as journal:
+        with pytest.raises(LinkLost, match="killed"):
+            first.turn(journal)
+        second = publisher(file)
+        assert second.cursor.seq == 0, "nothing was kept"
+        assert second.turn(journal) == 121
+    second.close()
+    assert host.until(121) == numbers(path)
+
+
 @pytest.mark.slow
 def test_killed_in_mid_flight_it_goes_on_without_a_double(
     tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
