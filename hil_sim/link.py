@@ -8,6 +8,7 @@ import socket
 
 # Seconds of silence, seconds between questions, questions without an answer; ms that sent bytes may stay unanswered.
 ASKED = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
+TURNS = 3  # of the loop, from accept() to the relay's first step
 
 
 class Link:
@@ -42,6 +43,7 @@ class Link:
     async def stop(self) -> None:
         """Stop listening and drop every connection."""
         if self._server is not None:
+            await _accept_no_more(self._server)
             self._server.close()
         # Connections end by their sockets: a cancelled relay would be reported as an error by the stream protocol.
         self._stopping = True
@@ -119,6 +121,17 @@ class Link:
             except ConnectionError:
                 piece = b""
             await held.put(piece)
+
+
+async def _accept_no_more(server: asyncio.Server) -> None:
+    """Let a connection that was accepted in this very turn of the loop become one, so that it can be dropped.
+
+    A listener closed before that leaves its socket open for good (asyncio of Python 3.11).
+    """
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 def _keep_asking(writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 import threading
@@ -127,6 +128,17 @@ def shift(tmp_path: Path) -> Iterator[Shift]:
     shift.journal.close()
 
 
+class Gentle(uvicorn.Server):
+    """Lets a connection that was accepted in the last turn of its loop become one: else asyncio leaves it open."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in sockets or ():
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
+
 class House:
     """The page served for real; browse gives a new visitor."""
 
@@ -135,7 +147,7 @@ class House:
         self.page = next(r.endpoint.__self__ for r in self.app.routes if getattr(r, "path", "") == "/live")
         listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=1))
+        self._server = Gentle(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
         self._thread.start()
         self._visitors: list[httpx.Client] = []
