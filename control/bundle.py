@@ -10,6 +10,7 @@ import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,26 @@ class ControllerBundle(Compiled):
         return self.card.states.index(name)
 
     def targets(self, target: Target, columns: int = 1, transition_s: float = 0.0) -> FloatArray:
-        """The time-varying parameters [n_p, columns] for a target; transition_s: how long a change is on its way."""
-        hasty = np.arange(columns) * self.cycle_s < transition_s
-        known = {
-            "target_api_pct": np.full(columns, target.api_pct),
-            "target_throughput_kg_h": np.full(columns, target.throughput_kg_h),
-            "target_weight_mg": np.full(columns, target.tablet_weight_mg),
-            "feed_calm": np.where(hasty, HASTY_FEED, CALM_FEED),
-        }
-        return np.array([known[n] for n in self.parameters])
+        """The time-varying parameters [n_p, columns] for a target; transition_s: how long a change is on its way.
+
+        The same array, which cannot be written to, for the same target.
+        """
+        hasty = int(np.count_nonzero(np.arange(columns) * self.cycle_s < transition_s)) if transition_s > 0 else 0
+        return _targets(self.parameters, target, columns, hasty)
+
+
+@lru_cache(maxsize=64)
+def _targets(names: tuple[str, ...], target: Target, columns: int, hasty: int) -> FloatArray:
+    """Of so many columns the first `hasty` are on their way."""
+    known = {
+        "target_api_pct": np.full(columns, target.api_pct),
+        "target_throughput_kg_h": np.full(columns, target.throughput_kg_h),
+        "target_weight_mg": np.full(columns, target.tablet_weight_mg),
+        "feed_calm": np.where(np.arange(columns) < hasty, HASTY_FEED, CALM_FEED),
+    }
+    found = np.array([known[n] for n in names])
+    found.setflags(write=False)
+    return found
 
 
 def settings_hash(settings: ControlSettings) -> str:

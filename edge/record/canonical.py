@@ -34,6 +34,14 @@ def encode(obj: object) -> bytes:
     return _ENCODER.encode(to_plain(obj)).encode("ascii")
 
 
+def encode_with(table: Mapping[str, object], key: str, text: str) -> bytes:
+    """The canonical JSON of a mapping with one entry more, whose own canonical JSON is there already."""
+    before = _ENCODER.encode(to_plain({k: v for k, v in table.items() if k < key}))[1:-1]
+    after = _ENCODER.encode(to_plain({k: v for k, v in table.items() if k > key}))[1:-1]
+    parts = (before, f"{_ENCODER.encode(_plain_key(key))}:{text}", after)
+    return f"{{{','.join(part for part in parts if part)}}}".encode("ascii")
+
+
 def decode(body: bytes) -> Any:
     """The plain value (None, bool, int, float, str, list, dict, float64 array) in a body that encode made.
 
@@ -85,7 +93,7 @@ def _plain_other(obj: object) -> Any:
     if isinstance(obj, (list, tuple)):
         return [to_plain(item) for item in obj]
     if is_dataclass(obj) and not isinstance(obj, type):
-        _NAMES[type(obj)] = tuple(field.name for field in fields(obj))
+        _NAMES[type(obj)] = tuple(sorted(field.name for field in fields(obj)))  # as the encoder sorts them anyway
         return to_plain(obj)
     raise TypeError(f"a journal body cannot hold a {type(obj).__name__}")
 
@@ -131,4 +139,4 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"not a journal body: bare {name}")
 
 
-__all__ = ["decode", "encode", "from_plain", "pack_spectrum", "to_plain", "unpack_spectrum"]
+__all__ = ["decode", "encode", "encode_with", "from_plain", "pack_spectrum", "to_plain", "unpack_spectrum"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import struct
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from edge.record.canonical import decode
 FIRST_PREV_HASH = bytes(32)
 BUSY_TIMEOUT_S = 5.0  # our choice: several processes append, each for milliseconds; longer is a fault
 FORMAT = 2  # what new journals are written in; format 1 was that of release 0.1
+HEAD_BYTES = 120  # enough for any number and hash
 PAGE_BYTES = 8192  # measured: rows of 1.5 kB and spectra of 0.8 kB leave a tenth of it empty; 4096 a fifth
 
 _TRIGGERS = {
@@ -143,6 +145,23 @@ def chain_hash_1(prev_hash: bytes, *, seq: int, time_s: float, kind: str, body: 
 def head_path(path: Path) -> Path:
     """Where the head of a journal is noted: `<journal>.head`."""
     return path.with_name(path.name + ".head")
+
+
+def note_head(path: Path, row: Row) -> None:
+    """Note the newest record beside the journal at path. Raises RecorderError.
+
+    Written over in place, always as long, in one piece: a new file each time would cost the disk a commit.
+    """
+    target = head_path(path)
+    noted = f'{{"seq": {row.seq}, "hash": "{row.hash.hex()}"}}'.ljust(HEAD_BYTES - 1) + "\n"
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(descriptor, noted.encode("ascii"), 0)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise RecorderError(f"record {row.seq} is written, but its head {target} is not: {error}") from error
 
 
 def read_head(path: Path) -> Head | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import sqlite3
 import threading
 import time
@@ -30,12 +28,11 @@ from edge.record.chain import (
     chain_hash_1,
     connect_reader,
     connect_writer,
-    head_path,
+    note_head,
     read_format,
 )
 from edge.record.compact import Packing, unpack
 
-HEAD_BYTES = 120  # enough for any number and hash
 CHUNK = 500  # records fetched at a time: no long read transaction that would keep the WAL from shrinking
 KEPT_DICTIONARIES = 16  # bodies kept unpacked because others are packed with them: a reader in order needs one or two
 
@@ -48,6 +45,7 @@ class Journal:
         self._connection = connection
         self._lock = threading.Lock()
         self._sick = ""
+        self.appended = 0  # the newest record that this connection wrote
         self._format: int | None = None  # until the first look: a reader may be there before the journal is begun
         self._packing = Packing()
         self._dictionaries: dict[int, bytes] = {}
@@ -121,6 +119,14 @@ class Journal:
         """The newest record, of one kind or of all; None when there is none. Raises RecorderError."""
         found = self._select("> ?", kind, "ORDER BY records.seq DESC LIMIT 1", (0,))
         return found[0] if found else None
+
+    def others_wrote(self) -> int:
+        """A number that changes when anybody but this connection has written to the journal. Raises RecorderError."""
+        try:
+            with self._lock:
+                return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise RecorderError(f"journal {self.path} cannot be read: {error}") from error
 
     def get(self, seq: int) -> Row | None:
         """The record with this number; None when there is none. Raises RecorderError."""
@@ -204,6 +210,7 @@ class Journal:
             except sqlite3.Error as error:
                 raise self._failure(error) from error
             self._packing.written()
+            self.appended = row.seq
             self._note_head(row)
             return row
 
@@ -247,18 +254,7 @@ class Journal:
         return RecorderError(text)
 
     def _note_head(self, row: Row) -> None:
-        """Written over in place, always as long, in one piece: a new file each time would cost the disk a commit."""
-        target = head_path(self.path)
-        noted = json.dumps({"seq": row.seq, "hash": row.hash.hex()}).ljust(HEAD_BYTES - 1) + "\n"
-        try:
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT, 0o644)
-            try:
-                os.pwrite(descriptor, noted.encode("ascii"), 0)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            text = f"record {row.seq} is written, but its head {target} is not: {error}"
-            raise RecorderError(text) from error
+        note_head(self.path, row)
 
     def _select(self, where: str, kind: str | None, tail: str, values: tuple[object, ...]) -> list[Row]:
         if kind is not None:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from control.compiled import FUNCTIONS
-from edge.record.canonical import decode, encode, from_plain, pack_spectrum, to_plain, unpack_spectrum
+from edge.record.canonical import decode, encode, encode_with, from_plain, pack_spectrum, to_plain, unpack_spectrum
 from edge.record.checkpoint import Signer
 from edge.record.journal import Journal, Row
+from edge.record.readings import encode_readings
 from edge.record.upkeep import Upkeep
 from edge.signals import Acted, Licence, Request, Sample, Scan, Thought, Verification
 from soft_sensors.bundle import HASHES, PARTS
@@ -43,6 +44,7 @@ class JournalRecorder:
         self._blob = b""  # of the newest spectrum: the next is packed in the same form
         newest = journal.last()
         self._read_to = newest.seq if newest else 0
+        self._others: int | None = None  # what the journal said of other writers when it was read to there
         self._answered_to = self._read_to  # requests up to here were handed to a cycle that is recorded
         self._recorded_counter: tuple[int, float] | None = None
 
@@ -98,7 +100,7 @@ class JournalRecorder:
 
     def refused(self, now_s: float) -> None:
         """A cycle could not be recorded: requests that were handed to it are handed out again, room is made."""
-        self._read_to = self._answered_to
+        self._read_to, self._others = self._answered_to, None
         if self._upkeep is not None:
             self._upkeep.refused(now_s)
 
@@ -107,7 +109,8 @@ class JournalRecorder:
         if self._upkeep is not None:
             self._upkeep.admit(sample.scan.time_s)
         plain, blob = self._plain(sample)
-        body = encode({"sample": plain, "thought": thought})
+        seen = encode_with(plain, "readings", encode_readings(sample.scan.readings))
+        body = b'{"sample":%b,"thought":%b}' % (seen, encode(thought))
         self._ours(self._journal.append("cycle", sample.scan.time_s, body, blob))
         self._unsigned += 1
         self._answered_to = self._read_to
@@ -123,6 +126,9 @@ class JournalRecorder:
 
     def requests(self) -> tuple[Request, ...]:
         """Requests appended since the last call."""
+        others = self._journal.others_wrote()
+        if others == self._others and self._journal.appended <= self._read_to:
+            return ()
         found = []
         for row in self._journal.rows(after_seq=self._read_to):
             self._read_to = row.seq
@@ -130,6 +136,7 @@ class JournalRecorder:
                 asked = decode(row.body)
                 texts = (str(asked.get(key) or "") for key in ("action", "value", "user", "reason"))
                 found.append(Request(row.seq, *texts))
+        self._others = others
         return tuple(found)
 
     def _ours(self, row: Row) -> None:
@@ -162,7 +169,6 @@ class JournalRecorder:
             "epoch": scan.epoch,
             "session_id": scan.session_id,
             "reason": scan.reason,
-            "readings": scan.readings,
             "lab": [] if scan.lab is None else [scan.lab],
             **{key: getattr(scan, key) for key in LATER},
             "requests": sample.requests,

@@ -277,6 +277,7 @@ def test_a_linearisation_that_is_no_number_is_a_status(bundle: ControllerBundle,
     if where == "state":
         x0[bundle.state("main_force_kn")] = -1.0  # the logarithm of a negative force
     else:
+        P = P.copy()
         P[0] = np.nan
     move = rti.feedback(rti.prepare(rti.start(x0, before, P), P), x0, before, rti.bounds())
     assert move.status == "the prediction is not finite"
