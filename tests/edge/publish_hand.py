@@ -22,6 +22,9 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge.config import read_config
+from edge.publish.sparkplug import SparkplugPublisher
+from edge.publish.sparkplug_metrics import definitions
 from edge.publish.sparkplug_payload import Payload, decode
 from edge.record.canonical import encode
 from edge.record.journal import Journal
@@ -75,6 +78,17 @@ def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
+
+
+def settled(folder: Path, port: int, more: str = "") -> Path:
+    where = f'\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\nplain = true\n'
+    return line_file(folder, f'{where}user = "box"\npassword_file = "secret"\n{more}')
+
+
+def publisher(file: Path) -> SparkplugPublisher:
+    config, _ = read_config(file)
+    assert config.mqtt is not None
+    return SparkplugPublisher(config.mqtt, config.line.name, definitions(config), file.parent, time.time)
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +12,12 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
-from publish_hand import Host, Wire, broker, free_port, go_on, line_file, numbers, recorded
+from publish_hand import Host, Wire, broker, free_port, go_on, line_file, numbers, publisher, recorded, settled
 
-from edge.config import read_config
 from edge.errors import LinkLost, RecorderError
 from edge.pki import make_server_certificate
 from edge.publish.mqtt_commands import mqtt as command
 from edge.publish.sparkplug import REBIRTH, SparkplugPublisher
-from edge.publish.sparkplug_metrics import definitions
 from edge.publish.sparkplug_payload import DataType, Metric, Payload, encode
 from edge.record.journal import Journal
 
@@ -52,17 +46,6 @@ def host(port: int) -> Iterator[Host]:
     one = Host(port)
     yield one
     one.close()
-
-
-def settled(folder: Path, port: int, more: str = "") -> Path:
-    where = f'\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\nplain = true\n'
-    return line_file(folder, f'{where}user = "box"\npassword_file = "secret"\n{more}')
-
-
-def publisher(file: Path) -> SparkplugPublisher:
-    config, _ = read_config(file)
-    assert config.mqtt is not None
-    return SparkplugPublisher(config.mqtt, config.line.name, definitions(config), file.parent, time.time)
 
 
 def test_births_then_every_record_once_with_its_numbers(
@@ -147,49 +130,6 @@ def deliver(sender: SparkplugPublisher, journal: Journal) -> None:
         except LinkLost:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-
-
-def test_what_came_round_before_the_cursor_was_kept_comes_round_again(
-    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """Dead between hearing and keeping: the narrowest moment, and a whole window of 50 would come twice."""
-    file, path = settled(tmp_path, port, "window = 50\n"), tmp_path / "journal.sqlite"
-    go_on(path, cycles, 120)
-    first = publisher(file)
-
-    def dead(cursor: object) -> None:
-        time.sleep(0.5)  # all of the window has come round by now
-        raise LinkLost("killed")
-
-    monkeypatch.setattr(first, "_keep", dead)
-    with Journal.open_reader(path) as journal:
-        with pytest.raises(LinkLost, match="killed"):
-            first.turn(journal)
-        second = publisher(file)
-        assert second.cursor.seq == 0, "nothing was kept"
-        assert second.turn(journal) == 121
-    second.close()
-    assert host.until(121) == numbers(path)
-
-
-@pytest.mark.slow
-def test_killed_in_mid_flight_it_goes_on_without_a_double(
-    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
-) -> None:
-    file, path = settled(tmp_path, port, "window = 50\n"), tmp_path / "journal.sqlite"
-    go_on(path, cycles, 2400)
-    for kill in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.cli", "publish", "mqtt", str(file)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        host.until(300 * (kill + 1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    done = CliRunner().invoke(command, [str(file), "--once"])
-    assert done.exit_code == 0, done.output
-    assert host.until(2401) == numbers(path)
 
 
 def test_a_broker_that_is_killed_is_found_again(
