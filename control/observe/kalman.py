@@ -91,7 +91,7 @@ def observe(observer: Observer, memory: Memory | None, observation: Observation)
         ahead = look_ahead(observer, last, expected.bank, cycles, u, p)
     step, bank = advance(observer, ahead, observation)
     horizon_s = observation.time_s - observer.noise.memory_s
-    kept = tuple(s for s in memory.steps if s.time_s >= horizon_s)
+    kept = memory.steps[next((i for i, s in enumerate(memory.steps) if s.time_s >= horizon_s), len(memory.steps)) :]
     memory, jump = _watch_for_jump(
         observer, replace(memory, steps=(*kept, step), bank=bank, expected=None), disturbed=expected.disturbed
     )

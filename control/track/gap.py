@@ -103,8 +103,9 @@ def follow(
     if nir is not None and nir.time_s > gap.nir_time_s and math.isfinite(nir.value_pct + nir.sigma_pct):
         gap = _measure(gap, fed, nir, target_pct / 100.0, settings)
     gap = _settle(gap, fed, target_pct / 100.0, settings)
-    said = tuple(pair for pair in gap.said if pair[0] >= time_s - noise.memory_s)
-    gap = replace(gap, said=(*said, (time_s, fed.pct + gap.pct)))
+    horizon_s = time_s - noise.memory_s
+    oldest = next((i for i, (said_s, _) in enumerate(gap.said) if said_s >= horizon_s), len(gap.said))
+    gap = replace(gap, said=(*gap.said[oldest:], (time_s, fed.pct + gap.pct)))
     if lab is not None and lab.counter != gap.lab_counter and math.isfinite(lab.assay_pct):
         gap = replace(confirm(gap, lab, noise), lab_counter=lab.counter)
     return gap

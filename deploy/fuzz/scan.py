@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
@@ -24,7 +24,7 @@ from control.rti import Rti
 from control.signals import Mode, Quality
 from deploy.fuzz.files import LINE_FILE
 from deploy.fuzz.target import Broken, Once, Target
-from edge.acquire.raw import Raw, raw_of
+from edge.acquire.raw import Raw, made, plain
 from edge.acquire.tags import to_scan, wanted
 from edge.cycle import Loop, begin, cycle, think
 from edge.line import Line
@@ -144,7 +144,7 @@ def _play(settled: Settled, healthy: Mapping[str, Raw], tags: tuple[str, ...], d
         raw["Apc.HeartbeatOut"] = healthy["Apc.HeartbeatOut"]._replace(value=1000 + turn)
         for _ in range(drawn.byte() % 12):
             tag = tags[int.from_bytes(drawn.take(2), "little") % len(tags)]
-            raw[tag] = raw_of(_value(drawn), now_s)
+            raw[tag] = _raw(_value(drawn), now_s)
         if drawn.byte() > 240:
             session, epoch = session + 1, epoch + 1
         scan = to_scan(settled.line.config, raw, settled.axis, now_s=now_s, epoch=epoch, session_id=session)
@@ -207,6 +207,11 @@ def _bare(scan: Scan) -> Scan:
     if spectrum is None:
         return scan
     return replace(scan, spectrum=replace(spectrum, values=np.asarray(spectrum.values, dtype=np.float64)))
+
+
+def _raw(value: ua.DataValue, now_s: float) -> Raw:
+    times = [None if t is None else cast(float, plain(t)) for t in (value.SourceTimestamp, value.ServerTimestamp)]
+    return made(plain(value.Value.Value), value.StatusCode, times[0], times[1], now_s)
 
 
 def _value(drawn: Drawn) -> ua.DataValue:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +18,9 @@ from deploy.fuzz.files import LINE_FILE
 from deploy.fuzz.target import Broken, Once, Target
 from edge.acquire.connection import Connection
 from edge.acquire.learn import Learned
+from edge.acquire.look import Question, answered
 from edge.acquire.opcua import OpcUaLine
+from edge.acquire.raw import Raw, made, plain
 from edge.acquire.session import Endpoint, Session
 from edge.acquire.station import Station
 from edge.acquire.stream import flat
@@ -32,9 +36,12 @@ HEALTHY: Mapping[str, Any] = {"Apc.RemoteActive": True, "Nir.IsActive": True, "N
 
 
 def targets() -> tuple[Target, ...]:
-    """One: the answer to a read."""
+    """The answer to a read, through the whole look; and what the stack makes of the same bytes."""
     watched = ("edge/acquire",)
-    return (Target("opcua_answer", _seeds, _prepare, (ConfigError,), watched, most=20000),)
+    return (
+        Target("opcua_answer", _seeds, _prepare, (ConfigError,), watched, most=20000),
+        Target("opcua_values", _values, _prepare_values, (), watched, most=4000),
+    )
 
 
 def _answer(tags: Sequence[str]) -> bytes:
@@ -64,20 +71,67 @@ def _stream_tags(config: LineConfig) -> tuple[str, ...]:
     return (*(f"{config.analyser.prefix}.{name}" for name in STREAM), f"{config.analyser.prefix}.AcquisitionCounter")
 
 
+def _values() -> Sequence[bytes]:
+    """Values of many types, kinds of status and times."""
+    stamp = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
+    some: tuple[tuple[Any, ua.VariantType], ...] = (
+        (1.5, ua.VariantType.Double), (math.nan, ua.VariantType.Double), (1.5, ua.VariantType.Float),
+        (True, ua.VariantType.Boolean), (-3, ua.VariantType.Int32), (2**64 - 1, ua.VariantType.UInt64),
+        (7, ua.VariantType.Byte), (-7, ua.VariantType.SByte), (7, ua.VariantType.UInt16),
+        ("text", ua.VariantType.String), (None, ua.VariantType.String),
+        (stamp, ua.VariantType.DateTime), ([0.1, 0.2], ua.VariantType.Double),
+        ([1, 2], ua.VariantType.Int16), (ua.LocalizedText("x"), ua.VariantType.LocalizedText),
+        (ua.NodeId(1, 2), ua.VariantType.NodeId), (b"ab", ua.VariantType.ByteString), (None, ua.VariantType.Null),
+    )  # fmt: skip
+    codes = (0, 0x40920000, 0x80340000)
+    found = []
+    for chosen in (some, some[:1], some[9:13]):
+        answer = ua.ReadResponse()
+        for k, (value, kind) in enumerate(chosen):
+            times = {"SourceTimestamp": stamp} if k % 3 else {"SourceTimestamp": stamp, "ServerTimestamp": stamp}
+            code = ua.StatusCode(ua.UInt32(codes[k % 3]))
+            answer.Results.append(ua.DataValue(ua.Variant(value, kind), code, **times))
+        found.append(struct_to_binary(answer))
+    return found
+
+
+def _prepare_values(_folder: Path) -> Once:
+    return _both_ways
+
+
+def _both_ways(raw: bytes) -> object:
+    """What our decoder reads is what the stack's reads. It may refuse more: to the stack, a length of -9 goes back."""
+    try:
+        ours = answered(Buffer(raw), 5.0)
+        response = struct_from_binary(ua.ReadResponse, Buffer(raw))
+        response.ResponseHeader.ServiceResult.check()
+    except Exception:  # noqa: BLE001 - the session takes any error for a lost link; the stack reads what follows, too
+        return None
+    # The finer parts of the times are elsewhere for the stack than in the standard.
+    finer = any(v.SourcePicoseconds is not None for v in response.Results)
+    theirs = [_by_stack(value) for value in response.Results]
+    if not finer and repr(ours) != repr(theirs):
+        apart = next(((a, b) for a, b in zip(ours, theirs, strict=False) if repr(a) != repr(b)), "their number")
+        raise Broken(f"ours and the stack's: {apart}"[:300])
+    return len(ours)
+
+
+def _by_stack(value: ua.DataValue) -> Raw:
+    times = [None if t is None else cast(float, plain(t)) for t in (value.SourceTimestamp, value.ServerTimestamp)]
+    return made(plain(value.Value.Value), value.StatusCode or ua.StatusCode(), times[0], times[1], 5.0)
+
+
 class Answering:
-    """Stands for the stack's client: every read is answered with the bytes of the moment, decoded by the stack."""
+    """Stands for the stack's client: every read is answered with the bytes of the moment."""
 
     raw = b""
 
     def __init__(self) -> None:
-        self.uaclient = self
+        self.uaclient = self.protocol = self
 
-    async def read(self, _asked: ua.ReadParameters) -> list[ua.DataValue]:
-        """As asyncua's session does with a message body."""
-        response = struct_from_binary(ua.ReadResponse, Buffer(self.raw))
-        response.ResponseHeader.ServiceResult.check()
-        results: list[ua.DataValue] = response.Results
-        return results
+    async def send_request(self, _asked: Question) -> Buffer:
+        """A message body."""
+        return Buffer(self.raw)
 
 
 class Open:

@@ -13,7 +13,7 @@ from control.assess import Finding
 from edge.acquire.adi import find_stream
 from edge.acquire.learn import Learned
 from edge.acquire.padim import Signal, find_signals
-from edge.acquire.raw import Raw, raw_of
+from edge.acquire.raw import Raw
 from edge.acquire.session import Endpoint, Session
 from edge.acquire.station import Station
 from edge.acquire.stream import Stream, StreamMap, flat
@@ -66,14 +66,14 @@ class Analyser:
         stream = () if self._place is None else self._place.asked()
         return (*stream, *(signal.node for signal in self._signals))
 
-    async def take(self, session: Session, values: Sequence[ua.DataValue], received_s: float) -> dict[str, Raw]:
+    async def take(self, session: Session, values: Sequence[Raw], received_s: float) -> dict[str, Raw]:
         """The values of what was asked, by tag. Raises LinkLost when a torn read cannot be made good."""
         split = len(values) - len(self._signals)
         raw = {}
         if self._place is not None:
             raw = await self._stream.whole(session, self._place, values[:split], received_s)
         for signal, value in zip(self._signals, values[split:], strict=True):
-            raw[signal.tag] = raw_of(value, received_s)
+            raw[signal.tag] = value
         return raw
 
     async def far(self) -> tuple[dict[str, Raw], tuple[Finding, ...]]:
@@ -82,7 +82,7 @@ class Analyser:
             return {}, ()
         try:
             session = await self.station.ready()
-            values = await session.read(self.asked())
+            values = await session.look(self.asked())
             return await self.take(session, values, time.time()), ()
         except (LinkLost, SecurityError) as error:
             await self.station.fail(error)

@@ -21,7 +21,7 @@ from edge.acquire.analyser import Analyser, axis_tags
 from edge.acquire.certificates import Expiry
 from edge.acquire.health import Health, HealthBook
 from edge.acquire.learn import Learned, learn_line
-from edge.acquire.raw import Raw, raw_of
+from edge.acquire.raw import Raw
 from edge.acquire.session import Endpoint, Session
 from edge.acquire.station import Station
 from edge.acquire.tags import to_scan
@@ -144,11 +144,11 @@ class OpcUaLine:
         if session is None or self._table.clock_tag is None:
             return None
         try:
-            value = (await session.read([self._known.nodes[self._table.clock_tag]]))[0]
+            value = (await session.look([self._known.nodes[self._table.clock_tag]]))[0]
         except LinkLost as error:
             await self._plc.fail(error)
             return None
-        found = _number(raw_of(value, time.time()))
+        found = _number(value)
         if found is not None and found != self.told[0]:
             self.told = (found, time.monotonic())
         return found
@@ -188,11 +188,11 @@ class OpcUaLine:
             session = await self._plc.ready()
             read = self._known.read
             asked = () if self._analyser.station is not None else self._analyser.asked()
-            clock, *values = await session.read([SERVER_CLOCK, *(self._known.nodes[tag] for tag in read), *asked])
+            clock, *values = await session.look([SERVER_CLOCK, *(self._known.nodes[tag] for tag in read), *asked])
             wall_s = time.time()
-            server_s = _number(raw_of(clock, wall_s))
+            server_s = _number(clock)
             self._server_off_s = None if server_s is None else server_s - wall_s
-            raw = {tag: raw_of(value, wall_s) for tag, value in zip(read, values, strict=False)}
+            raw = dict(zip(read, values, strict=False))
             if asked:
                 raw |= await self._analyser.take(session, values[len(read) :], wall_s)
         except (LinkLost, SecurityError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Literal
 
 Handshake = Literal["full"] | tuple[str, ...]
@@ -41,11 +42,13 @@ def has(handshake: Handshake, name: str) -> bool:
     return name not in OPTIONAL or handshake == "full" or name in handshake
 
 
+@cache
 def spoken(handshake: Handshake) -> frozenset[str]:
     """The optional tags that a PLC with this handshake has."""
     return frozenset(name for name in OPTIONAL if has(handshake, name))
 
 
+@cache
 def missing(handshake: Handshake) -> tuple[str, ...]:
     """What is not protected: 'without NAME ...', one sentence a tag that the PLC does not have."""
     return tuple(f"without {name} {told}" for name, told in OPTIONAL.items() if not has(handshake, name))

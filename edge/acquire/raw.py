@@ -1,15 +1,19 @@
-"""DataValue -> Raw: value, quality, source time and server time, together from the first line on; nothing bare."""
+"""A value of the wire -> Raw: value, quality, source time and server time, together from the first line on."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from asyncua import ua
+from asyncua.ua import uatypes
 
 from control.signals import Quality
 
 EPOCH, EPOCH_UTC = datetime(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)
+TICKS_US = 10  # of a DateTime (OPC 10000-6, 5.2.2.5) in a microsecond
+TO_1970_US = 11_644_473_600_000_000
+LAST_TICKS: int = uatypes.MAX_OPC_FILETIME  # year 9999: this and all that is later means 'the end of time'
 
 
 class Raw(NamedTuple):
@@ -29,30 +33,29 @@ class Raw(NamedTuple):
     changed_s: float | None = None
 
 
-def raw_of(value: Any, received_s: float) -> Raw:
-    """Everything that a DataValue of the stack holds; received_s: when it came (s, epoch, UTC)."""
-    source_s, server_s = seconds(value.SourceTimestamp), seconds(value.ServerTimestamp)
+def made(
+    value: object, code: ua.StatusCode, source_s: float | None, server_s: float | None, received_s: float
+) -> Raw:  # fmt: skip
+    """The value with its class and times; received_s: when it came (s, epoch, UTC)."""
     stamped = source_s if source_s is not None else server_s if server_s is not None else received_s
-    code = value.StatusCode
-    found = value.Value.Value if value.Value is not None else None
-    if type(found) is not float:  # nearly all are: a hundred tags a look
-        if isinstance(found, datetime):
-            found = seconds(found)
-        if isinstance(found, ua.LocalizedText):
-            found = found.Text
-    if code is None or code.value == 0 or code.is_good():
+    if code.is_good():
         quality, reason = Quality.GOOD, ""
     elif code.is_uncertain():
         quality, reason = Quality.UNCERTAIN, code.name
     else:
         quality, reason = Quality.BAD, code.name
-    if found is None and quality is not Quality.BAD:
+    if value is None and quality is not Quality.BAD:
         quality, reason = Quality.BAD, "no value"
-    return Raw(found, quality, reason, stamped, source_s, server_s)
+    return Raw(value, quality, reason, stamped, source_s, server_s)
 
 
-def seconds(stamp: datetime | None) -> float | None:
-    """Seconds since the epoch of a stamp of the stack (UTC, with or without saying so); None for none."""
-    if stamp is None:
-        return None
-    return (stamp - (EPOCH if stamp.tzinfo is None else EPOCH_UTC)).total_seconds()
+def plain(value: object) -> object:
+    """A stack's value as the product knows it: times in seconds since the epoch, texts without their language."""
+    if isinstance(value, datetime):
+        return (value - (EPOCH if value.tzinfo is None else EPOCH_UTC)).total_seconds()
+    return value.Text if isinstance(value, ua.LocalizedText) else value
+
+
+def stamp_s(ticks: int) -> float:
+    """Seconds since the epoch, UTC, of a DateTime of the wire, to the microsecond."""
+    return (min(max(ticks, 0), LAST_TICKS) // TICKS_US - TO_1970_US) / 1_000_000

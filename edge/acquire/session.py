@@ -20,6 +20,8 @@ from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
 from edge.acquire.certificates import pinned_bytes
+from edge.acquire.look import Question, answered, question
+from edge.acquire.raw import Raw
 from edge.acquire.stack import bound
 from edge.errors import DeviceError, LinkLost, SecurityError
 from edge.pki import ClientCredentials
@@ -74,16 +76,28 @@ class Session:
     def __init__(self, client: Client, endpoint: Endpoint) -> None:
         self.client, self.endpoint = client, endpoint
         self._one = asyncio.Lock()
-        self._asked: tuple[list[ua.NodeId], ua.ReadParameters] = ([], ua.ReadParameters())
+        self._asked: tuple[list[ua.NodeId], Question] = ([], question([]))
         self._renew_at = time.monotonic() + RENEW_AFTER * endpoint.channel_s
 
-    async def read(self, nodes: Sequence[ua.NodeId]) -> list[ua.DataValue]:
+    async def look(self, nodes: Sequence[ua.NodeId]) -> list[Raw]:
         """Values with status and times of the nodes, in one call; bad ones are values like others. Raises LinkLost."""
         wanted = list(nodes)
         if self._asked[0] != wanted:  # look after look the same are asked for
-            what = [ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in wanted]
-            self._asked = (wanted, ua.ReadParameters(NodesToRead=what))
-        values: list[ua.DataValue] | None = await self.within(self.client.uaclient.read(self._asked[1]))
+            self._asked = (wanted, question(wanted))
+        return _each(await self.within(self._answer(self._asked[1])), nodes)
+
+    async def _answer(self, asked: Question) -> list[Raw]:
+        wire = self.client.uaclient.protocol
+        if wire is None:
+            raise ConnectionError("the connection is not open")
+        return answered(await wire.send_request(asked), time.time())
+
+    async def read(self, nodes: Sequence[ua.NodeId]) -> list[ua.DataValue]:
+        """The same as the stack's own objects, for what is asked once in an epoch. Raises LinkLost."""
+        what = [ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in nodes]
+        values: list[ua.DataValue] | None = await self.within(
+            self.client.uaclient.read(ua.ReadParameters(NodesToRead=what))
+        )
         return _each(values, nodes)
 
     async def write(self, nodes: Sequence[ua.NodeId], values: Sequence[ua.DataValue]) -> list[ua.StatusCode]:

@@ -1,7 +1,8 @@
-"""What the OPC UA stack would do for ever on a few bytes, bounded: called before anything is decoded.
+"""What the OPC UA stack would do for ever on a few bytes, bounded; and bytes that it sends as they are.
 
-An array of nulls takes no bytes an item, so that eight bytes can announce two thousand million of them, and the
-decoder would make them all while the loop stands still (asyncua 2.1, found by fuzzing).
+Put into the stack before anything is decoded. An array of nulls takes no bytes an item, so that eight bytes can
+announce two thousand million of them, and the decoder would make them all while the loop stands still (asyncua 2.1,
+found by fuzzing). And a request that is the same look after look need not be put into bytes each time.
 """
 
 from __future__ import annotations
@@ -13,12 +14,24 @@ from asyncua import ua
 from asyncua.ua import ua_binary
 
 MOST_NULLS = 65_536
+
+
+class Written(bytes):
+    """A part of a request that is in its binary form already."""
+
+
+_kinds: Callable[[Any], Callable[[Any], bytes]] = ua_binary.create_type_serializer
 _arrays: Callable[[ua.VariantType], Callable[[Any], list[Any] | None]] = ua_binary._create_uatype_array_deserializer
 
 
 def bound() -> None:
-    """Put the bound into the stack; doing it twice does no harm."""
+    """Put the bound into the stack, and the way for what is written; doing it twice does no harm."""
     ua_binary._create_uatype_array_deserializer = _bounded
+    ua_binary.create_type_serializer = _written
+
+
+def _written(kind: Any) -> Callable[[Any], bytes]:
+    return bytes if kind is Written else _kinds(kind)
 
 
 def _bounded(kind: ua.VariantType) -> Callable[[Any], list[Any] | None]:

@@ -12,7 +12,7 @@ from asyncua import ua
 from control.assess import Finding
 from control.signals import Quality
 from edge.acquire.acquisition import Kind, Seen, judge
-from edge.acquire.raw import Raw, raw_of
+from edge.acquire.raw import Raw
 from edge.acquire.session import Session
 from edge.acquire.tags import STREAM
 from soft_sensors.signals import FloatArray, Spectrum
@@ -51,16 +51,15 @@ class Stream:
         self._torn = ""
 
     async def whole(
-        self, session: Session, place: StreamMap, values: Sequence[ua.DataValue], received_s: float
+        self, session: Session, place: StreamMap, values: Sequence[Raw], received_s: float
     ) -> dict[str, Raw]:
         """What was read of `place`, as tags; read once more when array and counter do not belong together.
 
         Raises LinkLost when the second read fails.
         """
-        found, self._torn = _torn(place, values, received_s)
+        found, self._torn = _torn(place, values)
         if self._torn:
-            again = await session.read(place.asked())
-            found, self._torn = _torn(place, again, received_s)
+            found, self._torn = _torn(place, await session.look(place.asked()))
         told = {name: Raw(text, Quality.GOOD, "", received_s) for name, text in place.told.items()}
         return {f"{self._prefix}.{name}": raw for name, raw in (found | told).items()}
 
@@ -95,16 +94,15 @@ class Stream:
         return spectrum, (Finding(f"nir_{found.kind.value}", found.text, PRIORITY[found.kind]),)
 
 
-def _torn(place: StreamMap, values: Sequence[ua.DataValue], received_s: float) -> tuple[dict[str, Raw], str]:
+def _torn(place: StreamMap, values: Sequence[Raw]) -> tuple[dict[str, Raw], str]:
     """The values by name, and why array and counter cannot be of one acquisition (empty: they can)."""
     *first, after = values
-    found = {name: raw_of(value, received_s) for name, value in zip(place.nodes, first, strict=True)}
+    found = dict(zip(place.nodes, first, strict=True))
     counter, array = found[COUNTER], found[ARRAY]
     if not counter.value or counter.quality is Quality.BAD or array.quality is Quality.BAD:
         return found, ""
-    again = raw_of(after, received_s).value
-    if again != counter.value:
-        return found, f"torn: the counter went from {counter.value} to {again} while the array was read"
+    if after.value != counter.value:
+        return found, f"torn: the counter went from {counter.value} to {after.value} while the array was read"
     if counter.source_s is not None and array.source_s is not None:
         apart_s = abs(counter.source_s - array.source_s)
         if apart_s > TOGETHER_S:

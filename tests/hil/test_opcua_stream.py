@@ -125,16 +125,16 @@ def test_a_torn_read_is_made_good_or_not_used(tmp_path: Path, reference_line: Li
             assert thought.estimate.counter == old.Value.Value - 1, "the last whole one"
             session = stand.remote._plc.session_of(stand.remote.epoch)
             assert session is not None
-            read = session.read
+            look = session.look
             calls: list[int] = []
 
             async def healing(nodes: Any) -> Any:
                 calls.append(len(nodes))
-                got = await read(nodes)
+                got = await look(nodes)
                 await tree.put("Nir.AcquisitionCounter", whole)
                 return got
 
-            session.read = healing  # type: ignore[method-assign]
+            session.look = healing  # type: ignore[method-assign]
             thought = await stand.think()
             assert len(calls) == 2, "read once more, and only the stream"
             assert calls[1] < calls[0] / 3
