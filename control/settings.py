@@ -174,6 +174,17 @@ class AuthoritySettings(Table):
     transition_cap_pct: Annotated[float, Field(ge=0)] = 10.0
     transition_passes: Positive = 1.5
 
+    @model_validator(mode="after")
+    def _ramps(self) -> AuthoritySettings:
+        for less, more in (
+            ("interval_full_pct", "interval_none_pct"), ("nir_age_full_s", "nir_age_none_s"),
+            ("lab_age_full_s", "lab_age_none_s"), ("coverage_none", "coverage_full"), ("skill_none", "skill_full"),
+        ):  # fmt: skip
+            low, high = getattr(self, less), getattr(self, more)
+            if low >= high:
+                raise ValueError(f"{less} {low:g} must be below {more} {high:g}")
+        return self
+
 
 class ControllerSettings(Table):
     """Which controller runs, which bundle it decides with, and its tuning.

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from control.settings import (
+    AuthoritySettings,
     ControllerSettings,
     ControlSettings,
     ManipulatedVariable,
@@ -190,6 +191,7 @@ class LineConfig(Table):
     mv: tuple[ManipulatedVariable, ...] = ()
     plant: Plant | None = None
     observer: ObserverSettings = ObserverSettings()
+    authority: AuthoritySettings = AuthoritySettings()
     controller: ControllerSettings | None = None
 
     @model_validator(mode="after")
@@ -230,6 +232,7 @@ class LineConfig(Table):
             mv=self.mv,
             plant=self.plant,
             observer=self.observer,
+            authority=self.authority,
             controller=self.controller,
         )
 

@@ -26,7 +26,7 @@ from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.earlier import load_earlier
 from soft_sensors.errors import BundleError, SensorError
 
-CONTROL_TABLES = ("recipe", "mv", "plant", "observer", "controller", "diversion", "track")
+CONTROL_TABLES = ("recipe", "mv", "plant", "observer", "authority", "controller", "diversion", "track")
 COMPUTING = ("numpy", "casadi", "daqp", "onnxruntime")  # whose version may change a result
 
 
