@@ -19,6 +19,7 @@ FORCE_INTEGRAL_S = 10.0
 FORCE_FILTER_S = 1.6  # one revolution at 37 rpm
 LEVEL_GAIN_RPM_PCT = 0.5
 LEVEL_INTEGRAL_S = 240.0
+REFILL_EARLY = 0.5  # of what a refill brings: a feeder that still holds more of it is not refilled before its time
 FORCE_EXPONENT = 7.0  # d ln F / d ln W of the reference tablet at constant thickness
 
 
@@ -38,6 +39,8 @@ class Plc:
     when the controller died stays active (fail-safe); with reject_when_silent the gate also diverts from when a
     controller in charge fell silent until it is heard again.
     While held (a pause), feeders, blender and press stand still and every setpoint stays where it is.
+    A feeder refills by itself at its low level, always; before that when it is asked to, in remote, while it weighs and
+    every other feeder does, too. What is asked holds for one scan.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Plc:
         self.divert_request = False
         self.diverting = False
         self.held = False
+        self.refill_asked: set[str] = set()
         self.force_kn = r.main_force_kn
         self.level_pct = parameters.chute.level_pct
         self.fill_depth_mm = parameters.press.fill_depth_mm
@@ -97,6 +101,7 @@ class Plc:
             self._judge(time_s)
         silent = self.authority.mode is PlcMode.SHED and not self.authority.watchdog_ok
         self.diverting = self.divert_request or (self.reject_when_silent and silent)
+        self._refill(line)
         line.blender.rpm = 0.0 if self.held else self._p.blender.rpm
         if self.held:
             return Orders((0.0, 0.0, 0.0, 0.0), 0.0, self.fill_depth_mm)
@@ -138,6 +143,18 @@ class Plc:
         for name, feeder in zip(FEEDER_MVS, FEEDERS, strict=True):
             if line.feeders[feeder].saturated:
                 self.slots[name].flags |= SATURATED
+
+    def _refill(self, line: Line) -> None:
+        """Send for the refill that was asked for, one at most, if it may be now; nothing asked is kept."""
+        asked, self.refill_asked = self.refill_asked, set()
+        if not self.authority.remote_active or self.held or any(f.volumetric for f in line.feeders.values()):
+            return
+        for name, key in zip(FEEDER_MVS, FEEDERS, strict=True):
+            p, feeder = self._p.feeders[key], line.feeders[key]
+            early_kg = p.capacity_kg * (p.refill_low + REFILL_EARLY * (p.refill_high - p.refill_low))
+            if name in asked and feeder.weight_kg <= early_kg:
+                feeder.refill_now()
+                return
 
     def _run_press(self, dt_s: float) -> None:
         press = self._p.press
@@ -193,6 +210,11 @@ class Plc:
 
     def _write_slot(self, slot: SetpointSlot, part: str, value: float | int | bool | str) -> str:
         number = float(value)
+        if part == "RefillRequest":
+            if value and not self.authority.remote_active:
+                return "bad_invalid_state"
+            (self.refill_asked.add if value else self.refill_asked.discard)(slot.spec.name)
+            return "good"
         if part == "SP_Remote":
             return slot.write_remote(number) if self.authority.remote_active else "bad_invalid_state"
         if part == "SP_RemoteSeq":

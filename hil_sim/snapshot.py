@@ -83,6 +83,7 @@ def _plain(rig: Rig) -> dict[str, Value]:
         values[f"{name}.ScrewRpm"] = feeder.screw_rpm
         values[f"{name}.Refilling"] = feeder.phase == "refill"
         values[f"{name}.Volumetric"] = feeder.volumetric
+        values[f"{name}.RefillRequest"] = name in plc.refill_asked
     return values
 
 

@@ -142,6 +142,7 @@ def _mv_tags(mv: MvSpec) -> tuple[TagSpec, ...]:
         TagSpec(f"{n}.ScrewRpm", "double", "1/min"),
         TagSpec(f"{n}.Refilling", "bool"),
         TagSpec(f"{n}.Volumetric", "bool"),
+        TagSpec(f"{n}.RefillRequest", "bool", writer="edge", text="asks for a refill now; falls back by itself"),
     )
 
 

@@ -54,6 +54,7 @@ class LossInWeightFeeder:
         self._frozen_rpm = self.screw_rpm
         self._frozen_setpoint = self._calibrated_at = self._ran_at_kg_h = setpoint_kg_h
         self._borne_kg = 0.0
+        self._sent_for = False
         self._weighed_kg = self.hopper_kg
         self._weights: deque[float] = deque()
         self._sum = 0.0
@@ -71,6 +72,10 @@ class LossInWeightFeeder:
         p = self._p
         span = p.feed_factor_max_g_rev * (1.0 - p.feed_factor_min_ratio)
         return p.feed_factor_max_g_rev - exp(-p.feed_factor_beta_1_kg * hopper_kg) * span
+
+    def refill_now(self) -> None:
+        """Begin a refill with the next step, whatever the hopper holds; one that is on its way goes on as it is."""
+        self._sent_for = True
 
     def step(self, dt_s: float, setpoint_kg_h: float) -> Masses:
         """Advance by dt_s at a mass flow setpoint; returns the delivered kg a component."""
@@ -127,7 +132,8 @@ class LossInWeightFeeder:
         p = self._p
         self._densification *= self._pace.densification_kept
         self._phase_s += dt_s
-        if self.phase == "gravimetric" and self.hopper_kg < self._low_kg:
+        sent_for, self._sent_for = self._sent_for, False
+        if self.phase == "gravimetric" and (sent_for or self.hopper_kg < self._low_kg):
             self.phase, self._phase_s = "refill", 0.0
             self._frozen_rpm, self._frozen_setpoint = self.screw_rpm, setpoint_kg_h
             self._forget_weights()
