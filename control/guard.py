@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from control.signals import Command, Decision, Envelope, Mode
+from control.signals import Command, Decision, Envelope, Mode, Refill
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,22 @@ def guard(
     if mode is Mode.CLOSED and not authority.given:
         notes.append(f"no authority: {authority.reason}")
     return _command(mode, recommended, writes, False, divert, tuple(notes))
+
+
+def guard_refill(command: Command, wanted: Refill | None) -> Command:
+    """The command with a refill that is wanted: asked for where it writes, recommended in advise, else left out.
+
+    Where the command holds, shows nothing (monitor) or lacks the authority to write, no refill is asked for either.
+    """
+    if wanted is None or command.holding:
+        return command
+    if command.writes:
+        told = f"refill of {wanted.feeder} brought forward: {wanted.reason}"
+    elif command.mode is Mode.ADVISE:
+        told = f"refill {wanted.feeder} now: {wanted.reason.replace('would have met', 'will meet')}"
+    else:
+        return command
+    return replace(command, reasons=(*command.reasons, told), refill=wanted.feeder)
 
 
 def _refusals(decision: Decision, room: Room, freshness: Permission) -> tuple[str, ...]:

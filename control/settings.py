@@ -12,6 +12,8 @@ from control.tunings import (
     HybridSettings,
     PidSettings,
     Positive,
+    RefillLevels,
+    RefillSettings,
     Share,
     SmithSettings,
     StepTestSettings,
@@ -206,6 +208,8 @@ class ControllerSettings(Table):
     hybrid: HybridSettings = HybridSettings()
     steptest: StepTestSettings | None = None
     economic: EconomicSettings | None = None
+    # Not told where there is none: what a line without it records stays as it was.
+    refills: RefillSettings | None = Field(default=None, exclude_if=lambda table: table is None)
 
     def with_bundle(self, folder: Path) -> ControllerSettings:
         """The same, deciding with the bundle in a folder, whatever a registry says."""
@@ -254,6 +258,13 @@ class ControlSettings(Table):
                 raise ValueError(f"mv '{mv.name}': resolution {mv.resolution:g} is more than a cycle's rate {most:g}")
         return self
 
+    @model_validator(mode="after")
+    def _refilled(self) -> ControlSettings:
+        refilled = set() if self.controller.refills is None else set(self.controller.refills.levels)
+        if strange := refilled - {mv.name for mv in self.mv if mv.role != "force"}:
+            raise ValueError(f"controller.refills.levels: {sorted(strange)} are no feeders of this line ([[mv]] name)")
+        return self
+
     def named(self, role: str) -> str:
         """The name of the one manipulated variable of a role."""
         return next(mv.name for mv in self.mv if mv.role == role)
@@ -261,6 +272,6 @@ class ControlSettings(Table):
 
 __all__ = [
     "AuthoritySettings", "ControlSettings", "ControllerSettings", "EconomicSettings", "FeedFactor", "HybridSettings",
-    "ManipulatedVariable", "MpcSettings", "ObserverSettings", "PidSettings", "Plant", "Positive", "Recipe", "Share",
-    "SmithSettings", "StepTestSettings", "Table",
+    "ManipulatedVariable", "MpcSettings", "ObserverSettings", "PidSettings", "Plant", "Positive", "Recipe",
+    "RefillLevels", "RefillSettings", "Share", "SmithSettings", "StepTestSettings", "Table",
 ]  # fmt: skip

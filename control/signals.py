@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from soft_sensors.signals import Estimate, FloatArray, Quality
 
+WHEN_SET = {"record": "when set"}
+"""Of a field: on the record only where it is not its default: what does not use it records what it always did."""
+
 
 class Mode(StrEnum):
     """What the service is able to do (R5: a mode removes ability)."""
@@ -200,10 +203,19 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Refill:
+    """The feeder that is to refill now, before its hopper is low, and why."""
+
+    feeder: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Command:
     """The guard's last word: what goes to the wire (writes) or to the operator (recommended), and what it refused.
 
-    writes is empty unless mode, authority, freshness and limits all say so.
+    writes is empty unless mode, authority, freshness and limits all say so. refill: the feeder that is asked to refill
+    now, "" for none: of the PLC where there are writes, else it is for the operator.
     """
 
     mode: Mode
@@ -212,6 +224,7 @@ class Command:
     holding: bool
     divert: bool
     reasons: tuple[str, ...]
+    refill: str = field(default="", metadata=WHEN_SET)
 
 
 __all__ = [
@@ -228,6 +241,7 @@ __all__ = [
     "Mode",
     "Quality",
     "Reading",
+    "Refill",
     "Situation",
     "Target",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -67,6 +67,43 @@ class StepTestSettings(Table):
     margin_lc_pct: Positive = 2.0
     weight_limit_pct: Positive = 5.0
     blind_s: Positive = 60.0
+
+
+class RefillLevels(Table):
+    """One feeder's refills, net hopper mass in kg: at low_kg it refills by itself, up to high_kg.
+
+    early_kg: so much may it hold at most when it is asked to refill before; blind_s: from the start of a refill until
+    it weighs again. All four are the feeder's and the PLC's, not ours to choose.
+    """
+
+    low_kg: Positive
+    high_kg: Positive
+    early_kg: Positive
+    blind_s: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RefillLevels:
+        if not self.low_kg < self.early_kg <= self.high_kg:
+            raise ValueError("a refill's levels must be low_kg < early_kg <= high_kg")
+        return self
+
+
+class RefillSettings(Table):
+    """Refills that are kept apart: the feeders' levels by setpoint name, and how far apart.
+
+    margin_s: from the end of one blind time to the next refill, as it is planned; those less than half of it apart are
+    taken to meet. notice_s: how long before the last moment it is asked.
+    """
+
+    levels: dict[str, RefillLevels]
+    margin_s: Positive = 30.0
+    notice_s: Positive = 10.0
+
+    @model_validator(mode="after")
+    def _apart(self) -> RefillSettings:
+        if len(self.levels) < 2:
+            raise ValueError("refills are kept apart of two feeders or more: name their levels")
+        return self
 
 
 class EconomicSettings(Table):

@@ -12,7 +12,7 @@ from typing import Any
 
 from control.assess import Finding, assess, assess_estimate, assess_material
 from control.decide.economic import Economy, aimed, judged
-from control.guard import Permission, Room, guard
+from control.guard import Permission, Room, guard, guard_refill
 from control.signals import Command, Decision, Estimate, Mode, Target
 from control.track import Tracked, TrackMemory, track
 from edge.acquire.protections import missing, spoken
@@ -24,6 +24,7 @@ from edge.lab.settings import LabTable
 from edge.line import Line
 from edge.material import material
 from edge.ports import Actuator, Clock, Recorder, Source
+from edge.refills import refill_wanted, told_of_refills
 from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
 from edge.situation import Remembered, looked_ahead, situation
@@ -127,13 +128,14 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         centre = {n: v * seen.refill_factor.get(n, 1.0) for n, v in seen.ratio.items()}
         room = Room(seen.working, seen.envelopes, centre, seen.caps_pct, settings.cycle_s)
         command = guard(loop.mode, decision, room, authority, fit, reject)
+        command = guard_refill(command, refill_wanted(settings, scan, seen, remembered))
         economy = judged(settings, economy, seen, command, diverting=reject.given)
         # After a hold a controller starts anew from what the PLC works with: no bump.
         loop = replace(
             loop, lab=observed(loop.lab), remembered=remembered, tracking=tracking,
             controller=None if command.holding else memory,
         )  # fmt: skip
-    shake, wire = handshake.wire(shake, loop.mode, command.writes, reject, has)
+    shake, wire = handshake.wire(shake, loop.mode, command.writes, reject, has, command.refill)
     if loop.mode is Mode.ADVISE and not licensed.given:
         command = replace(command, reasons=(*command.reasons, f"advice only: {licensed.reason}"))
     since_s = (loop.holding_since_s or scan.time_s) if command.holding else None
@@ -185,6 +187,8 @@ def _told_of_wire(line: Line, sample: Sample) -> Iterator[Finding]:
     if acted.read_back:
         yield Finding("write_read_back", f"{READ_BACK[acted.read_back]}: {said}"[:300], 2)
     lacking = () if line.config.opcua is None or not line.config.mv else missing(line.config.opcua.handshake)
+    if line.control is not None:
+        yield from told_of_refills(line.control.settings, sample.scan)
     if lacking:
         first, more = "; ".join(lacking[:2]), len(lacking) - 2
         tail = f"; and {more} more: patloop check" if more > 0 else ""

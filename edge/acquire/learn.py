@@ -54,12 +54,12 @@ async def learn_line(session: Session, config: LineConfig, extra: tuple[str, ...
     asked = ua.AttributeIds.DataType
     told = await session.within(session.client.uaclient.read_attributes([nodes[t] for t in put], asked))
     kinds = {tag: kind_of(kind, values[tag]) for tag, kind in zip(put, told, strict=True)}
-    untyped = [tag for tag, kind in kinds.items() if kind is None]
+    untyped = [tag for tag, kind in kinds.items() if kind is None and tag not in gone]
     if untyped:
         raise ConfigError(f"the server {table.url} gives no numeric type for {', '.join(untyped)}: nothing fits there")
     return Learned(
         {tag: nodes[tag] for tag in tags if tag not in gone},
         tuple(tag for tag in read if tag not in gone),
-        {tag: kind for tag, kind in kinds.items() if kind is not None},
+        {tag: kind for tag, kind in kinds.items() if kind is not None and tag not in gone},
         tuple(tag for tag in tags if tag in gone),
     )

@@ -28,6 +28,7 @@ LOOP = (
 APC_WRITTEN = ("SessionId", "ModeRequest", "Request", "DivertRequest", "HeartbeatIn")
 LOOP_WRITTEN = ("SP_Remote", "SP_RemoteSeq")
 FEEDER = ("HopperKg", "ScrewRpm", "Refilling", "Volumetric")
+REFILL = "RefillRequest"  # of a feeder, where [controller.refills] asks for it; a PLC may do without
 PLAIN = (
     "Line.Time", "Recipe.ApiPct", "Recipe.ThroughputKgH", "Recipe.TabletWeightMg", "Gate.Diverting",
     "Press.FillDepthMm", "Press.TurretRpm", "Press.HopperLevelPct", "Press.ThicknessMm",
@@ -60,6 +61,7 @@ def wanted(config: LineConfig) -> tuple[str, ...]:
         tags += [f"{mv.name}.{name}" for name in LOOP if _has(config, name)]
         if mv.role != "force":
             tags += [f"{mv.name}.{name}" for name in FEEDER]
+    tags += _refills(config)
     if config.analyser.kind == "opcua" and config.analyser.find == "tags":
         tags += [f"{config.analyser.prefix}.{name}" for name in STREAM]
     if config.lab is not None and config.lab.prefix is not None:
@@ -76,16 +78,24 @@ def texts(config: LineConfig) -> tuple[str, ...]:
 def written(config: LineConfig) -> tuple[str, ...]:
     """Every tag that the service may write, as far as this PLC has it."""
     apc = [f"Apc.{name}" for name in APC_WRITTEN if _has(config, name)]
-    return (*apc, *(f"{mv.name}.{name}" for mv in config.mv for name in LOOP_WRITTEN if _has(config, name)))
+    loop = [f"{mv.name}.{name}" for mv in config.mv for name in LOOP_WRITTEN if _has(config, name)]
+    return (*apc, *loop, *_refills(config))
 
 
 def required(config: LineConfig) -> tuple[str, ...]:
     """Those tags without which nothing can be done; what else is absent is told, and does without."""
     process = ("Press.", "Gate.", "Line.")
-    spare = texts(config)
+    spare = (*texts(config), *_refills(config))
     needed = [t for t in wanted(config) if t not in spare and not t.startswith(process) and not t.endswith(FEEDER)]
     clock = None if config.opcua is None else config.opcua.clock_tag
-    return tuple(dict.fromkeys([*needed, *written(config), *([clock] if clock else [])]))
+    put = [t for t in written(config) if t not in spare]
+    return tuple(dict.fromkeys([*needed, *put, *([clock] if clock else [])]))
+
+
+def _refills(config: LineConfig) -> tuple[str, ...]:
+    """The requests for a refill, of every feeder whose refills are kept apart."""
+    table = None if config.controller is None else config.controller.refills
+    return () if table is None else tuple(f"{name}.{REFILL}" for name in table.levels)
 
 
 def _has(config: LineConfig, name: str) -> bool:

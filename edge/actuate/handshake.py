@@ -92,9 +92,13 @@ def advance(
 
 
 def wire(
-    state: Handshake, mode: Mode, writes: Mapping[str, float], divert: Permission, spoken: Collection[str] = SPOKEN
-) -> tuple[Handshake, tuple[tuple[str, float], ...]]:
-    """What goes to the PLC this cycle, in order, and the state that remembers it; setpoints before their numbers."""
+    state: Handshake, mode: Mode, writes: Mapping[str, float], divert: Permission, spoken: Collection[str] = SPOKEN,
+    refill: str = "",
+) -> tuple[Handshake, tuple[tuple[str, float], ...]]:  # fmt: skip
+    """What goes to the PLC this cycle, in order, and the state that remembers it; setpoints before their numbers.
+
+    refill: the feeder that is asked to refill, with setpoints only; the PLC lets the request fall back by itself.
+    """
     if state.session_id == 0 or mode is Mode.MONITOR:
         return state, ()
     asked = state.phase in (Phase.REQUESTED, Phase.REMOTE)
@@ -109,6 +113,8 @@ def wire(
         for name, value in writes.items():
             rows.append((f"{name}.SP_Remote", value))
             rows.append((f"{name}.SP_RemoteSeq", state.sequence))
+        if refill:
+            rows.append((f"{refill}.RefillRequest", 1.0))
     rows.append(("Apc.HeartbeatIn", state.heartbeat))
     return state, tuple((tag, value) for tag, value in rows if _said(tag, spoken))
 

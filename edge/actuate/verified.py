@@ -21,7 +21,7 @@ from edge.understand import envelopes, working
 SLACK = 1e-6  # of a value: a Single-precision node gives it back so
 UNFOLLOWED = 2  # looks at which a setpoint has not moved at all before it counts as ignored
 CLAMPED = ("", "GoodClamped", "clamped")  # codes of a setpoint that was taken, as the wire and the bench name them
-SETPOINT, NUMBER = ".SP_Remote", ".SP_RemoteSeq"
+SETPOINT, NUMBER, REFILL = ".SP_Remote", ".SP_RemoteSeq", ".RefillRequest"
 
 
 class Step(StrEnum):
@@ -59,22 +59,24 @@ class Sent:
 
 
 def admit(settings: ControlSettings, scan: Scan, thought: Thought) -> Refusal | None:
-    """Why the setpoints of this cycle may not go out; None when they may, or when there are none."""
-    asked = setpoints(thought.wire)
-    if not asked:
+    """Why setpoints and request for a refill of this cycle may not go out; None when they may, or there are none."""
+    asked, refills = setpoints(thought.wire), [tag for tag, _ in thought.wire if tag.endswith(REFILL)]
+    if not asked and not refills:
         return None
     wrong = _unauthorised(scan, thought)
     if wrong:
-        return Refusal(Step.AUTHORISE, dict.fromkeys(asked, wrong))
+        return Refusal(Step.AUTHORISE, dict.fromkeys((*asked, *refills), wrong))
     known, rooms = working(settings, scan), envelopes(settings, scan)
     codes = {n: _beyond(n, v, known, rooms, settings.cycle_s) for n, v in asked.items()}
     codes = {name: text for name, text in codes.items() if text}
+    codes |= _no_refill(settings, refills)
     return Refusal(Step.VERIFY, codes) if codes else None
 
 
 def without_setpoints(wire: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
-    """The rest of a refused write: heartbeat and handshake go on."""
-    return tuple((tag, value) for tag, value in wire if not tag.endswith((SETPOINT, NUMBER)))
+    """The rest of a refused write: heartbeat and handshake go on; nothing in it moves the plant, nor refills a feeder.
+    """
+    return tuple((tag, value) for tag, value in wire if not tag.endswith((SETPOINT, NUMBER, REFILL)))
 
 
 def setpoints(wire: tuple[tuple[str, float], ...]) -> dict[str, float]:
@@ -137,6 +139,14 @@ def _unauthorised(scan: Scan, thought: Thought) -> str:
     if rows.get("Apc.SessionId", scan.session_id) != scan.session_id or rows.get("Apc.Request") != 1.0:
         return "the command is of another session, or does not ask for remote"
     return ""
+
+
+def _no_refill(settings: ControlSettings, asked: list[str]) -> dict[str, str]:
+    """Why a refill may not be asked for: of one feeder at a time, and only of those that the line file names."""
+    table = settings.controller.refills
+    known = set() if table is None else {name + REFILL for name in table.levels}
+    codes = {tag: "is of no feeder whose refills are kept apart" for tag in asked if tag not in known}
+    return codes or (dict.fromkeys(asked, "one refill at a time") if len(asked) > 1 else {})
 
 
 def _beyond(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from control.signals import WHEN_SET
 from edge.record.compact import pack_spectrum, unpack_spectrum
 from edge.record.rebuild import from_plain
 
@@ -22,7 +23,7 @@ _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # as a surrogate, whole pairs among them, is written in ASCII
 _NAMED: set[type] = set()  # enums of texts that were met
-_NAMES: dict[type, tuple[str, ...]] = {}  # fields of the dataclasses that were met
+_NAMES: dict[type, tuple[str, ...]] = {}  # fields of the dataclasses that were met and always write all of them
 
 
 def encode(obj: object) -> bytes:
@@ -93,8 +94,11 @@ def _plain_other(obj: object) -> Any:
     if isinstance(obj, (list, tuple)):
         return [to_plain(item) for item in obj]
     if is_dataclass(obj) and not isinstance(obj, type):
-        _NAMES[type(obj)] = tuple(sorted(field.name for field in fields(obj)))  # as the encoder sorts them anyway
-        return to_plain(obj)
+        told = [f for f in fields(obj) if f.metadata != WHEN_SET or getattr(obj, f.name) != f.default]
+        names = tuple(sorted(field.name for field in told))  # as the encoder sorts them anyway
+        if not any(f.metadata == WHEN_SET for f in fields(obj)):
+            _NAMES[type(obj)] = names
+        return {name: to_plain(getattr(obj, name)) for name in names}
     raise TypeError(f"a journal body cannot hold a {type(obj).__name__}")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+from control.signals import WHEN_SET
 from edge.record.canonical import encode, to_plain
 from edge.signals import Thought
 
@@ -133,11 +134,11 @@ def differences(path: str, before: Any, after: Any) -> Iterator[Change | Unmatch
     lacks is one. Items of sequences share one path.
     """
     if is_dataclass(after) and not isinstance(after, type) and isinstance(before, dict):
-        known = [f.name for f in fields(after)]
+        known = {f.name: f for f in fields(after)}
         yield from (Unmatched(f"{path}.{name}", "now") for name in before if name not in known)
-        for name in known:
-            if name in before:
-                yield from differences(f"{path}.{name}", before[name], getattr(after, name))
+        for name, told in known.items():
+            if name in before or told.metadata == WHEN_SET:  # such a one was not set where it is not there
+                yield from differences(f"{path}.{name}", before.get(name, told.default), getattr(after, name))
             else:
                 yield Unmatched(f"{path}.{name}", "then")
     elif isinstance(after, Mapping) and isinstance(before, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -58,6 +58,8 @@ def _part(hint: Any, told: Any) -> Any:
     table = _table(hint)
     if table is None:
         return told
+    if isinstance(told, dict) and get_origin(hint) is dict:
+        return {name: _known(table, item) for name, item in told.items()}
     return [_known(table, item) for item in told] if isinstance(told, list) else _known(table, told)
 
 
@@ -74,6 +76,8 @@ def _unknown(table: type[BaseModel], told: Any, where: str) -> Iterator[str]:
             yield f"{where}{name} = {value}"
         elif (inner := _table(table.model_fields[name].annotation)) is not None:
             items = [(f"[{i}]", item) for i, item in enumerate(value)] if isinstance(value, list) else [("", value)]
+            if isinstance(value, dict) and get_origin(table.model_fields[name].annotation) is dict:
+                items = [(f".{key}", item) for key, item in value.items()]
             for place, item in items:
                 yield from _unknown(inner, item, f"{where}{name}{place}.")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.guard import Permission, Room, guard
-from control.signals import Decision, Envelope, Mode
+from control.guard import Permission, Room, guard, guard_refill
+from control.signals import Decision, Envelope, Mode, Refill
 
 YES, NO = Permission(given=True), Permission(given=False, reason="stale")
 QUIET = Permission(given=False)
@@ -154,3 +154,23 @@ def test_nothing_ever_leaves_limits_or_rate(wanted: float, now: float, low: floa
         assert math.isfinite(value)
         assert abs(value - now) <= 0.1 + 1e-9
         assert min(low, now - 0.1) - 1e-9 <= value <= max(high, now + 0.1) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("mode", "authority", "fresh", "told"),
+    [
+        (Mode.CLOSED, YES, YES, "refill of A brought forward: it would have met B's in 4 min"),
+        (Mode.ADVISE, YES, YES, "refill A now: it will meet B's in 4 min"),
+        (Mode.MONITOR, YES, YES, ""),
+        (Mode.CLOSED, NO, YES, ""),
+        (Mode.CLOSED, YES, NO, ""),
+        (Mode.ADVISE, YES, NO, ""),
+    ],
+)
+def test_a_refill_is_asked_for_only_where_setpoints_go_out(
+    mode: Mode, authority: Permission, fresh: Permission, told: str
+) -> None:
+    command = guard(mode, decision(), ROOM, authority, fresh, QUIET)
+    assert guard_refill(command, None) is command
+    with_it = guard_refill(command, Refill("A", "it would have met B's in 4 min"))
+    assert with_it == (replace(command, reasons=(*command.reasons, told), refill="A") if told else command)
