@@ -1,4 +1,4 @@
-"""Which refill is brought forward, and when: never two, never on what is not sure, no more and no sooner than needed."""
+"""Which refill is brought forward, and when: never two, never on what is not sure, never sooner than needed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_three_that_meet_are_begun_in_time_for_the_third() -> None:
     first = asked(three)
     assert first != ""
     others = sorted(set(three) - {first, MGST})
-    assert asked({n: 170.0 for n in others} | {first: 2000.0, MGST: 3000.0}) == "", "two of them could have waited"
+    assert asked(dict.fromkeys(others, 170.0) | {first: 2000.0, MGST: 3000.0}) == "", "two of them could have waited"
 
 
 def test_another_refill_that_stands_in_the_way_is_begun_before() -> None:
