@@ -9,7 +9,7 @@ from control.errors import ControlError
 from control.governed import bundle_folder
 from control.settings import ControllerSettings, ControlSettings, ManipulatedVariable, Table
 from control.signals import Mode
-from edge.acquire.tags import APC, FEEDER, LAB, LOOP, PLAIN, STREAM, STREAM_AXIS
+from edge.acquire.tags import APC, FEEDER, LAB, LOOP, PLAIN, REFILL, STREAM, STREAM_AXIS
 from edge.config import LineConfig, SensorTable
 from soft_sensors.card import Card, read_card
 from soft_sensors.errors import SensorError
@@ -137,6 +137,10 @@ def _decide(control: ControlSettings) -> Part:
         lines += [] if steps is None else [f"looks {steps} steps of {control.cycle_s:g} s ahead"]
         lines += _numbers(tuning, given_only=True) or ["tuning at its defaults"]
         details += _numbers(tuning)
+    if chosen.refills is not None:
+        lines.append(f"refills kept {chosen.refills.margin_s:g} s apart")
+        told = (f"{name}: {', '.join(_numbers(level))}" for name, level in chosen.refills.levels.items())
+        details += [f"refill of {line}" for line in told]
     return Part("decide", "controller", tuple(lines), tuple(details), _no_bundle(chosen))
 
 
@@ -170,8 +174,12 @@ def _actuate(config: LineConfig, control: ControlSettings) -> Part:
     lines = ["each setpoint: " + ", ".join(WRITTEN), "Apc.HeartbeatIn, Apc.Request", "and read back next cycle"]
     if config.diversion is not None:
         lines.append("Apc.DivertRequest to the gate")
-    named = tuple(f"{mv.name}.{tag}" for mv in control.mv for tag in WRITTEN)
-    return Part("actuate", "setpoints over OPC UA", tuple(lines), named)
+    named = [f"{mv.name}.{tag}" for mv in control.mv for tag in WRITTEN]
+    asked = () if control.controller.refills is None else control.controller.refills.levels
+    if asked:
+        lines.append(f"{REFILL} of {len(asked)} feeders")
+        named += [f"{name}.{REFILL}" for name in asked]
+    return Part("actuate", "setpoints over OPC UA", tuple(lines), tuple(named))
 
 
 def _modes(config: LineConfig) -> Part:

@@ -117,3 +117,18 @@ def test_a_picture_is_svg_or_png_and_in_a_folder_that_is_there(tmp_path: Path) -
     assert (wrong.exit_code, "a picture is .svg or .png" in wrong.stderr) == (2, True)
     nowhere = run(LINE, "--out", tmp_path / "no" / "loop.png")
     assert (nowhere.exit_code, "cannot be written" in nowhere.stderr) == (2, True)
+
+
+def test_refills_that_are_kept_apart_are_shown(tmp_path: Path) -> None:
+    levels = "{ low_kg = 0.9, high_kg = 2.4, early_kg = 1.65, blind_s = 45.0 }"
+    table = f"\n[controller.refills.levels]\nFeederApi = {levels}\nFeederMcc = {levels}\n"
+    text = LINE.read_text(encoding="utf-8").replace('"../', f'"{LINE.parent.as_posix()}/../') + table
+    own = tmp_path / "line.toml"
+    own.write_text(text, encoding="utf-8")
+    steps = {part.verb: part for part in parts_of(read_config(own)[0], own.name).steps}
+    assert "refills kept 30 s apart" in steps["decide"].lines
+    assert "refill of FeederApi: low_kg = 0.9, high_kg = 2.4, early_kg = 1.65, blind_s = 45" in steps["decide"].details
+    assert "RefillRequest of 2 feeders" in steps["actuate"].lines
+    assert "FeederMcc.RefillRequest" in steps["actuate"].details
+    assert run(own, "--out", tmp_path / "loop.svg").exit_code == 0
+    assert "refills kept 30 s apart" in (tmp_path / "loop.svg").read_text(encoding="utf-8")
