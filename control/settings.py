@@ -93,6 +93,8 @@ class ObserverSettings(Table):
     """Which observer, and the noise and drift it reckons with; standard deviations, 'rw' per square root of an hour.
 
     kalman: the light one, remembers memory_s; mhe: a window of horizon_steps cycles, robust against gross errors.
+    untold_*: window whose data are judged, and how often; longer than the laboratory's interval, or it is missed in
+    ordinary operation; freeze_untold: hold what they do not tell apart.
     """
 
     name: Literal["kalman", "mhe"] = "kalman"
@@ -125,6 +127,9 @@ class ObserverSettings(Table):
     feeder_disturbed_rel: Positive = 0.10
     memory_s: Positive = 1800.0
     max_gap_s: Positive = 120.0
+    freeze_untold: bool = False
+    untold_window_s: Annotated[float, Field(ge=600, le=14400)] = 2700.0
+    untold_every_s: Positive = 300.0
 
 
 class MpcSettings(Table):

@@ -17,7 +17,8 @@ from soft_sensors.signals import FloatArray
 class Step:
     """One remembered cycle: the estimate after it, and what made it.
 
-    freed: variance given there to the API gain and to the NIR bias.
+    freed: variance given there to the API gain and to the NIR bias; held: positions of states that from there on to
+    the next step neither move nor are doubted more.
     """
 
     time_s: float
@@ -26,6 +27,7 @@ class Step:
     cycles: int
     observation: Observation
     freed: tuple[float, float] = (0.0, 0.0)
+    held: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def look_ahead(observer: Observer, last: Step, bank: Bank, cycles: int, u: Float
     mean, cov, then = last.mean, last.cov, bank
     for _ in range(cycles):
         variance = process_sigma(observer, mean) ** 2
+        variance[list(last.held)] = 0.0
         moved_mean, A = observer.bundle.call("predict", mean, u, p)
         mean, cov = moved_mean[:, 0], A @ cov @ A.T
         cov[np.diag_indices_from(cov)] += variance
@@ -74,13 +77,18 @@ def look_ahead(observer: Observer, last: Step, bank: Bank, cycles: int, u: Float
 def advance(observer: Observer, ahead: Ahead, observation: Observation) -> tuple[Step, Bank]:
     """The step that a prediction and what was then seen make."""
     mean, cov, bank = correct(observer, ahead, observation)
-    return Step(observation.time_s, mean, cov, ahead.cycles, observation), bank
+    return Step(observation.time_s, mean, cov, ahead.cycles, observation, held=ahead.last.held), bank
 
 
 def correct(observer: Observer, ahead: Ahead, seen: Observation) -> tuple[FloatArray, FloatArray, Bank]:
-    """Scalar updates one measurement after the other, in the filter and in the bank beside it."""
+    """Scalar updates one measurement after the other, in the filter and in the bank beside it.
+
+    A held state is only reckoned with (Schmidt's consider filter): it keeps its mean and its own covariance.
+    """
     mean, cov, y, C, bank = ahead.mean, ahead.cov, ahead.y, ahead.C, ahead.moved
     prior, watched = mean, bool(len(bank.kind))
+    held = list(ahead.last.held)
+    kept = cov[np.ix_(held, held)] if held else None
     for i, name in enumerate(observer.bundle.measurements):
         if name not in seen.values:
             continue
@@ -90,11 +98,17 @@ def correct(observer: Observer, ahead: Ahead, seen: Observation) -> tuple[FloatA
         variance = float(row @ crossed) + sigma**2
         innovation = float(value - y[i, 0] - row @ (mean - prior))
         gain = crossed / variance
+        whole = gain
+        if kept is not None:
+            gain = gain.copy()
+            gain[held] = 0.0
         if watched:
             trusted = name == "y_nir" and seen.nir_trusted
             bank = met(bank, row, gain, variance, innovation if trusted else None)
         mean = mean + gain * innovation
-        cov = cov - np.multiply.outer(crossed, gain)
+        cov = cov - np.multiply.outer(crossed, whole)
+        if kept is not None:
+            cov[np.ix_(held, held)] = kept
     return mean, 0.5 * (cov + cov.T), bank
 
 
@@ -104,7 +118,7 @@ def rerun(observer: Observer, steps: tuple[Step, ...], start: int) -> tuple[Step
     for old in steps[start + 1 :]:
         u, p = inputs(observer, old.observation.setpoints, old.observation.target)
         step, _ = advance(observer, look_ahead(observer, fresh[-1], none, old.cycles, u, p), old.observation)
-        fresh.append(free(observer, step, old.freed))
+        fresh.append(free(observer, replace(step, held=old.held), old.freed))
     return tuple(fresh)
 
 

@@ -8,7 +8,7 @@ room to move what jumped at its onset.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,15 +25,20 @@ from control.observe.seen import (
     rests_until_s,
     transport_s,
 )
+from control.observe.told import Watch, withheld
 from control.signals import Belief, LabResult
 from soft_sensors.signals import FloatArray
 
+HELD_SHARE = 1e-2  # of its process noise is left to a held state: none at all would leave no number to divide by
 LABORATORY = ("y_lab_assay", "y_lab_weight")
 
 
 @dataclass(frozen=True)
 class HorizonMemory:
-    """The observer's whole state: the window, when its newest node was, what made it, and the bank of jumps."""
+    """The observer's whole state: the window, when its newest node was, what made it, and the bank of jumps.
+
+    watch: what was seen lately, to tell what it does not tell.
+    """
 
     window: Window
     time_s: float
@@ -42,6 +47,7 @@ class HorizonMemory:
     suspicion: Suspicion | None = None
     quiet_until_s: float = 0.0
     nir_seen: bool = False
+    watch: Watch | None = field(default=None, compare=False)
 
 
 def observe(
@@ -62,6 +68,10 @@ def observe(
         )  # fmt: skip
         return belief(observer, observation, first.mean, first.cov, None, first.notes), fresh
     cycles = max(1, round((observation.time_s - memory.time_s) / bundle.cycle_s))
+    reach_s = noise.horizon_steps * bundle.cycle_s
+    if any(np.isfinite(r.assay_pct) and observation.time_s - r.sample_time_s <= reach_s for r in observation.lab):
+        memory = _let_go(observer, memory)
+    held = tuple(bundle.state(name) for name in (memory.watch.held if memory.watch else ()))
     window, bank = _taken_back(observer, memory.window, observation, cycles), memory.bank
     states = bundle.state("api_gain"), bundle.state("nir_bias_pct")
     bank = opened(bank, memory.time_s, states, noise, bundle.cycle_s)
@@ -69,13 +79,14 @@ def observe(
     for left in range(cycles - 1, -1, -1):
         before = window.X[:, -1]
         sigma = np.maximum(process_sigma(observer, before), 1e-9)
+        sigma[list(held)] *= HELD_SHARE
         bank, cov = _moved(observer, bank, before, window.cov, u, p, sigma)
         values = _values(observer, observation) if left == 0 else ()
         if left == 0:
             disturbed = feeder_disturbed(observer, memory.recent)
             shown = replace(observation, nir_trusted=False) if disturbed else observation
             bank = _met(observer, bank, window, u, p, cov, shown)
-        found, window = advance(observer.estimator, window, u, p, sigma, values)
+        found, window = advance(observer.estimator, window, u, p, sigma, values, held)
     assert found is not None, "at least one cycle was advanced"
     notes = [*found.notes, *(_note(result, observation) for result in observation.lab)]
     look_s = 3 * transport_s(observer, observation.target)
@@ -85,6 +96,30 @@ def observe(
     memory, jump = _watch_for_jump(observer, memory)
     mean, cov = (found.mean, found.cov) if found.status == "ok" else (np.full(len(found.mean), np.nan), found.cov)
     return belief(observer, observation, mean, cov, memory.suspicion, (*notes, *jump)), memory
+
+
+def hold(observer: Observer, memory: HorizonMemory, names: tuple[str, ...], now_s: float) -> HorizonMemory:
+    """The memory whose states of these names are not moved from the next node on.
+
+    What is not held any more is doubted as if it never had been; no estimate changes by that alone.
+    """
+    assert memory.watch is not None, "what is not told is found by watching"
+    if names == memory.watch.held:
+        return memory
+    memory = _let_go(observer, memory)
+    assert memory.watch is not None, "it is still watched"
+    return replace(memory, watch=replace(memory.watch, held=names, held_since_s=now_s))
+
+
+def _let_go(observer: Observer, memory: HorizonMemory) -> HorizonMemory:
+    """With nothing held any more; what was withheld is given to the oldest step of the window."""
+    if memory.watch is None or not memory.watch.held:
+        return memory
+    window, oldest = memory.window, memory.window.X.shape[1] - 2
+    more = withheld(observer, memory.watch, memory.time_s)
+    for name, variance in zip(("api_gain", "nir_bias_pct"), more, strict=True):
+        window = freed(window, observer.bundle.state(name), variance**0.5, oldest)
+    return replace(memory, window=window, watch=replace(memory.watch, held=()))
 
 
 def _values(observer: Observer, seen: Observation) -> tuple[Seen, ...]:

@@ -27,6 +27,7 @@ from control.observe.seen import (
     rests_until_s,
     transport_s,
 )
+from control.observe.told import Watch, withheld
 from control.signals import Belief, LabResult
 
 IMPOSSIBLE_PCT = 20.0  # API below nothing or beyond all by so much is no doubt any more, but nonsense
@@ -41,7 +42,8 @@ class Memory:
 
     quiet_until_s: until then the bank rests, for what a jump brought about is still on its way to the probe. nir_seen:
     whether the NIR has had a word yet; the first one that finds the line in operation is a fresh start. judged: the
-    times of a laboratory sample that was a surprise, and of the step where delivery and NIR were freed for it.
+    times of a laboratory sample that was a surprise, and of the step where delivery and NIR were freed for it. watch:
+    what was seen lately, to tell what it does not tell.
     """
 
     steps: tuple[Step, ...]
@@ -51,6 +53,7 @@ class Memory:
     nir_seen: bool = False
     judged: tuple[tuple[float, float], ...] = ()
     expected: Expected | None = field(default=None, compare=False)
+    watch: Watch | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,9 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
             memory,
             f"laboratory sample {result.name} is older than the memory: kept on record, not used",
         )
+    if np.isfinite(result.assay_pct):
+        memory = _let_go(observer, memory, result.sample_time_s - LAB_LOOKS_BACK_S)
+        steps = memory.steps
     start = min(range(len(steps)), key=lambda i: abs(steps[i].time_s - result.sample_time_s))
     at, noise = steps[start], observer.noise
     values: dict[str, tuple[float, float]] = {}
@@ -206,6 +212,7 @@ def _watch_for_jump(observer: Observer, memory: Memory, *, disturbed: bool) -> t
     if max(found.loss, found.nir) < noise.jump_sure:
         return memory, ()
     start = min(range(len(memory.steps)), key=lambda i: abs(memory.steps[i].time_s - found.onset_s))
+    memory = _let_go(observer, memory, found.onset_s)
     variance = (noise.jump_gain**2, 0.0) if found.kind == LOSS else (0.0, noise.jump_nir_pct**2)
     freed = free(observer, memory.steps[start], variance)
     steps = rerun(observer, (*memory.steps[:start], freed, *memory.steps[start + 1 :]), start)
@@ -220,6 +227,32 @@ def _watch_for_jump(observer: Observer, memory: Memory, *, disturbed: bool) -> t
         text = f"the NIR jumped by {change:+.2f} % w/w ({sure:.0f} % sure, too fast for the blend): look at the probe"
     rest_s = last.time_s + transport_s(observer, last.observation.target)
     return replace(memory, steps=steps, bank=Bank.empty(len(last.mean)), suspicion=None, quiet_until_s=rest_s), (text,)
+
+
+def hold(observer: Observer, memory: Memory, names: tuple[str, ...], now_s: float) -> Memory:
+    """The memory whose states of these names neither move nor are doubted more from its newest step on.
+
+    What is not held any more is doubted as if it never had been; no estimate changes by that.
+    """
+    assert memory.watch is not None, "what is not told is found by watching"
+    if names == memory.watch.held:
+        return memory
+    more = withheld(observer, memory.watch, now_s)
+    indices = tuple(observer.bundle.state(name) for name in names)
+    last = free(observer, replace(memory.steps[-1], held=indices), more)
+    watch = replace(memory.watch, held=names, held_since_s=now_s)
+    return replace(memory, steps=(*memory.steps[:-1], last), watch=watch)
+
+
+def _let_go(observer: Observer, memory: Memory, since_s: float) -> Memory:
+    """With nothing held any more, as if nothing had been since then: what was withheld until then is given there."""
+    if memory.watch is None or not memory.watch.held:
+        return memory
+    start = min(range(len(memory.steps)), key=lambda i: abs(memory.steps[i].time_s - since_s))
+    steps = [replace(step, held=()) for step in memory.steps]
+    steps[start] = free(observer, steps[start], withheld(observer, memory.watch, steps[start].time_s))
+    watch = replace(memory.watch, held=())
+    return replace(memory, steps=rerun(observer, tuple(steps), start), watch=watch)
 
 
 def begin(observer: Observer, observation: Observation) -> Memory:

@@ -25,13 +25,15 @@ class Observability:
     """What a window tells of each state.
 
     ratio: posterior over prior variance by state (1: nothing learnt); untold: combinations of states, as text, of which
-    the data say nothing; frozen: the states to hold so that the rest is told; sentence: all that for people.
+    the data say nothing; frozen: the states to hold so that the rest is told; sentence: all that for people; groups:
+    the states that are in them, those together that the data do not tell from each other.
     """
 
     ratio: dict[str, float]
     untold: tuple[str, ...]
     frozen: tuple[str, ...]
     sentence: str
+    groups: tuple[tuple[str, ...], ...] = ()
 
 
 def observability(along: Linear, prior_sigma: FloatArray, names: Sequence[str]) -> Observability:
@@ -40,12 +42,30 @@ def observability(along: Linear, prior_sigma: FloatArray, names: Sequence[str]) 
     Take fixed design values for it, not the estimator's own covariance: that already knows the past, and a state known
     well from the past must not look as if the data told nothing.
     """
-    scaled = information(along) * np.outer(prior_sigma, prior_sigma)
+    return judged(information(along), prior_sigma, names)
+
+
+def judged(told: FloatArray, prior_sigma: FloatArray, names: Sequence[str]) -> Observability:
+    """Judge Fisher information [n, n] about states that each could be off by prior_sigma [n]."""
+    scaled = told * np.outer(prior_sigma, prior_sigma)
     size, directions = np.linalg.eigh(scaled)
     ratio = np.diag(np.linalg.inv(np.eye(len(names)) + scaled))
     untold = tuple(_written(directions[:, i], names) for i in np.flatnonzero(size < LEAST))
     frozen = tuple(names[i] for i in _to_hold(scaled, prior_sigma))
-    return Observability(dict(zip(names, map(float, ratio), strict=True)), untold, frozen, _sentence(untold, frozen))
+    ratios = dict(zip(names, map(float, ratio), strict=True))
+    return Observability(ratios, untold, frozen, _sentence(untold, frozen), _groups(directions[:, size < LEAST], names))
+
+
+def about(told: FloatArray, some: Sequence[int], prior_sigma: FloatArray) -> FloatArray:
+    """What information [n, n] about all states says of some of them: the others are known no better than their prior.
+
+    some: their positions; prior_sigma [n]. The Schur complement of the others' block.
+    """
+    rest = [i for i in range(len(told)) if i not in set(some)]
+    across = told[np.ix_(some, rest)]
+    theirs = told[np.ix_(rest, rest)] + np.diag(prior_sigma[rest] ** -2.0)
+    found: FloatArray = told[np.ix_(some, some)] - across @ np.linalg.solve(theirs, across.T)
+    return found
 
 
 def information(along: Linear) -> FloatArray:
@@ -76,6 +96,20 @@ def _to_hold(scaled: FloatArray, prior_sigma: FloatArray) -> list[int]:
         most = max(range(len(kept)), key=lambda j: (round(float(share[j]), 6), -prior_sigma[kept[j]]))
         held.append(kept.pop(most))
     return sorted(held)
+
+
+def _groups(untold: FloatArray, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """States of the untold directions [n, m]; by their projector, for which directions stand for them is arbitrary."""
+    projector = untold @ untold.T
+    left, found = [i for i in range(len(names)) if projector[i, i] >= NAMED**2], []
+    while left:
+        group = [left.pop(0)]
+        for i in group:
+            near = [j for j in left if abs(projector[i, j]) >= NAMED**2]
+            group += near
+            left = [j for j in left if j not in near]
+        found.append(tuple(names[i] for i in sorted(group)))
+    return tuple(found)
 
 
 def _written(direction: FloatArray, names: Sequence[str]) -> str:

@@ -189,11 +189,14 @@ def _reason(thought: Mapping[str, Any], mode: str) -> str:
 
 
 def _evidence(thought: Mapping[str, Any], mode: str) -> tuple[str, ...]:
-    """What takes room from the controller, what limits its move and what that costs; nothing when all is well."""
+    """What takes room from the controller, what limits its move and what that costs; nothing when all is well.
+
+    And what the observer noted, which stands there as long as it holds: what the data do not tell.
+    """
     decision, room = thought.get("decision") or {}, thought.get("room") or {}
-    told = []
+    told = list((thought.get("belief") or {}).get("notes") or ())
     if mode == "monitor":
-        return ()
+        return tuple(told)
     if room.get("reason"):
         told.append(f"PAT has {100 * room['pat']:.0f} % of its authority: {room['reason']}")
     for active in (decision.get("active") or ())[:1]:

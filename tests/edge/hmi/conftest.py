@@ -52,6 +52,7 @@ class Shift:
     loss_pct: float = 0.0
     holding: bool = False
     with_target: bool = True
+    notes: tuple[str, ...] = ()
     cycle: int = 0
     time_s: float = T0
     noise: np.random.Generator = field(default_factory=lambda: np.random.default_rng(3))
@@ -98,7 +99,7 @@ class Shift:
             self.quality, "no new spectrum for 15 s" if bad else "", self.cycle, self.time_s,
         )  # fmt: skip
         belief = Belief(
-            self.time_s, api, 0.035, api / 10, 0.004, 0.02, 0.06, 249.6, 0.1, Quality.GOOD, "",
+            self.time_s, api, 0.035, api / 10, 0.004, 0.02, 0.06, 249.6, 0.1, Quality.GOOD, "", notes=self.notes,
         )  # fmt: skip
         lc = 10 * api
         wanted = {**RATIO, "FeederApi": 2.0 * 10 / api}

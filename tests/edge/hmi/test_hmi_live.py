@@ -150,6 +150,17 @@ def test_closed_without_authority_and_holding_are_said(shift: Shift, look: Calla
     assert not shown.may_answer
 
 
+@pytest.mark.parametrize("mode", [Mode.MONITOR, Mode.ADVISE])
+def test_what_the_data_do_not_tell_stands_on_the_page(shift: Shift, look: Callable[[], Screen], mode: Mode) -> None:
+    shift.start()
+    shift.mode, shift.notes = mode, ("without laboratory values the data do not tell the tablet weight",)
+    shift.run(2)
+    assert look().notes == shift.notes
+    shift.notes = ()
+    shift.run(1)
+    assert look().notes == ()
+
+
 def test_a_lost_link_and_alarms_are_shown(shift: Shift, look: Callable[[], Screen]) -> None:
     shift.start()
     shift.link = Link.LOST
