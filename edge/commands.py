@@ -198,7 +198,7 @@ def check(line_file: Path, state: Path | None, offline: bool) -> None:
 
 @click.command()
 @LINE
-@click.argument("action", type=click.Choice(["mode", "accept", "decline", "ack"]))
+@click.argument("action", type=click.Choice(["mode", "accept", "decline", "ack", "run_down"]))
 @click.argument("value", default="")
 @click.option("--reason", default="", help="why, for the record")
 @STATE
@@ -209,12 +209,15 @@ def request(line_file: Path, action: str, value: str, reason: str, state: Path |
     Example:
       patloop request deploy/lines/cdc_ref_1.toml mode closed --reason "line settled"
     """
+    from control.decide.run_down import WISHES
     from edge.config import read_config
     from edge.record.canonical import encode
     from edge.record.journal import Journal
 
     if action == "mode" and value not in set(Mode):
         raise click.UsageError(f"mode must be one of {', '.join(Mode)}")
+    if action == "run_down" and value not in WISHES:
+        raise click.UsageError(f"run_down must be one of {', '.join(WISHES)}")
     with told():
         config, _ = read_config(line_file)
         path = (state or config.line.state_dir) / "journal.sqlite"

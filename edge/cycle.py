@@ -12,7 +12,9 @@ from typing import Any
 
 from control.assess import Finding, assess, assess_estimate, assess_material
 from control.decide.economic import Economy, aimed, judged
+from control.decide.run_down import RunDown, answered, lowered
 from control.guard import Permission, Room, guard, guard_refill
+from control.settings import ControlSettings
 from control.signals import Command, Decision, Estimate, Mode, Target
 from control.track import Tracked, TrackMemory, track
 from edge.acquire.protections import missing, spoken
@@ -28,7 +30,7 @@ from edge.refills import refill_wanted, told_of_refills
 from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
 from edge.situation import Remembered, looked_ahead, situation
-from edge.understand import freshness, target
+from edge.understand import envelopes, feeders, freshness, target, working
 from edge.watching import Watch, channels, told_of_drift
 
 READ_BACK = {
@@ -50,6 +52,7 @@ class Loop:
     lab: LabMemory = field(default_factory=LabMemory)
     target: Target | None = None
     economy: Economy = field(default_factory=Economy)
+    run_down: RunDown = field(default_factory=RunDown)
     remembered: Remembered = field(default_factory=Remembered)
     tracking: TrackMemory | None = None
     controller: Any = None
@@ -82,7 +85,7 @@ def think(
     sensing: how estimates come about; a replay hands recorded ones on, to judge the stages after them by themselves.
     """
     loop = _answer(line, loop, sample.requests)
-    answered = tuple(r.seq for r in sample.requests)
+    taken = tuple(r.seq for r in sample.requests)
     scan, lab = join(loop.lab, sample.scan, (line.config.lab or LabTable()).same_within_s)
     sample = replace(sample, scan=scan)
     sensed, fresh = sensing(line, loop.sensed, sample)
@@ -92,23 +95,27 @@ def think(
         licensed = fit_for_closed_loop(line, sample.licence, sample.scan.time_s)
         alarms, pending = update(loop.alarms, loop.pending, _told(line, loop, sample, licensed), sample.scan.time_s)
         thought = Thought(
-            loop.mode, None, loop.estimate, None, None, command, alarms, "off", "", (), answered, sensed.shadow,
+            loop.mode, None, loop.estimate, None, None, command, alarms, "off", "", (), taken, sensed.shadow,
             licensed.reason, sensed.factor, sensed.instrument.reason, sensed.watch.covered,
         )  # fmt: skip
         return thought, replace(loop, alarms=alarms, pending=pending)
-    return _steer(line, loop, sample, answered, fresh=fresh)
+    return _steer(line, loop, sample, taken, fresh=fresh)
 
 
-def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *, fresh: bool) -> tuple[Thought, Loop]:
+def _steer(line: Line, loop: Loop, sample: Sample, taken: tuple[int, ...], *, fresh: bool) -> tuple[Thought, Loop]:
     control, scan = line.control, sample.scan
     assert control is not None, "only a controlled line is steered"
     settings = control.settings
     recipe = target(scan) or loop.target
     aim, economy = (None, loop.economy) if recipe is None else aimed(settings, recipe, loop.economy)
+    aim, run_down = _run_down(settings, aim, loop.run_down, scan)
+    loop = replace(loop, run_down=run_down)
     licensed = fit_for_closed_loop(line, sample.licence, scan.time_s)
     fit = freshness(settings, scan, sample.acted)
     if loop.mode is Mode.CLOSED and not licensed.given:
         fit = Permission(given=False, reason=f"model: {licensed.reason}")
+    if run_down.stopped:
+        fit = Permission(given=False, reason=run_down.sentence)
     belief, decision, room_given = None, None, None
     tracked: Tracked | None = None
     command = Command(loop.mode, {}, {}, holding=True, divert=False, reasons=(f"hold: {fit.reason}",))
@@ -149,7 +156,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
         alarms, pending = update(alarms, pending, findings, scan.time_s)
     thought = Thought(
         loop.mode, aim, loop.estimate, belief, decision, command, alarms,
-        shake.phase.value, authority.reason, wire, answered, loop.sensed.shadow, licensed.reason,
+        shake.phase.value, authority.reason, wire, taken, loop.sensed.shadow, licensed.reason,
         loop.sensed.factor, loop.sensed.instrument.reason, loop.sensed.watch.covered, room_given, tracked,
         economy if settings.controller.economic is not None else None,
     )  # fmt: skip
@@ -159,10 +166,25 @@ def _steer(line: Line, loop: Loop, sample: Sample, answered: tuple[int, ...], *,
     return thought, carried
 
 
+def _run_down(
+    settings: ControlSettings, aim: Target | None, before: RunDown, scan: Scan
+) -> tuple[Target | None, RunDown]:
+    """What to aim at while the line is run down; what is not seen stands still."""
+    if aim is None or not before.under_way:
+        return aim, before
+    if scan.link is not Link.ONLINE:
+        return (aim if before.throughput_kg_h is None else replace(aim, throughput_kg_h=before.throughput_kg_h)), before
+    inforce, rooms = working(settings, scan), envelopes(settings, scan)
+    return lowered(settings, aim, before, inforce, rooms, feeders(settings, scan))
+
+
 def _told(line: Line, loop: Loop, sample: Sample, licensed: Permission) -> tuple[Finding, ...]:
     """What people must be told of model, estimate and its drift, on any line."""
     now, unit = loop.estimate, line.sensor.card.axis_unit
     found = [*_told_of_wire(line, sample), *told_of_model(loop.mode, sample.licence, licensed, sample.scan.time_s)]
+    if loop.run_down.sentence:
+        ready = loop.run_down.ready
+        found.append(Finding("ready_to_stop" if ready else "run_down", loop.run_down.sentence, 2 if ready else 3))
     found += assess_estimate(now, "" if now is None else channels(now, unit))
     return (*found, *told_of_drift(loop.sensed.watch, now, unit))
 
@@ -175,6 +197,8 @@ def _answer(line: Line, loop: Loop, requests: tuple[Request, ...]) -> Loop:
             loop = replace(loop, mode=wanted if wanted.rank <= ceiling.rank else ceiling)
         elif request.action == "ack":
             loop = replace(loop, alarms=tuple(a for a in loop.alarms if a.name != request.value))
+        elif request.action == "run_down":
+            loop = replace(loop, run_down=answered(loop.run_down, request.value))
     return loop
 
 

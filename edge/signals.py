@@ -23,7 +23,10 @@ class Link(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """Something a person asked for through the journal: action mode | accept | decline | ack, its value and reason."""
+    """Something a person asked for through the journal: action, its value and reason.
+
+    action: mode | accept | decline | ack | run_down (start or cancel).
+    """
 
     seq: int
     action: str

@@ -32,6 +32,7 @@ from hil_sim.variants import compose_variant, variant
 
 STEP_S = 0.5
 QUALITY = {quality.value: quality for quality in Quality}
+ASKED = {"run_down": ("run_down", "start"), "cancel_run_down": ("run_down", "cancel")}
 CLOSE_AFTER_CYCLES = 2  # the operator closes the loop after this many cycles of advice
 
 
@@ -95,9 +96,13 @@ def typed(tag: str, value: float) -> Value:
 
 @dataclass
 class ScriptedRecorder:
-    """A recorder that keeps the thoughts' essentials in memory and plays the operator who closes the loop."""
+    """A recorder that keeps the thoughts' essentials in memory and plays the operator who closes the loop.
+
+    asks: action and value of what else is asked, by the cycle in which it is.
+    """
 
     inner: Recorder | None = None
+    asks: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     cycles: int = 0
     holds: int = 0
     failures: int = 0
@@ -125,10 +130,13 @@ class ScriptedRecorder:
             self.inner.artefact(time_s, name, digest, folder)
 
     def requests(self) -> tuple[Request, ...]:
-        """The operator closes the loop once, after a few cycles of advice."""
+        """The operator closes the loop once, after a few cycles of advice, and asks for what the scenario says."""
+        found = [Request(0, "mode", Mode.CLOSED.value, "scripted operator", "line settled")]
         if self.cycles != CLOSE_AFTER_CYCLES:
-            return ()
-        return (Request(0, "mode", Mode.CLOSED.value, "scripted operator", "line settled"),)
+            found = []
+        if self.cycles in self.asks:
+            found.append(Request(0, *self.asks[self.cycles], "scripted operator", "the scenario"))
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,11 @@ def loss_at_s(scenario: Scenario) -> float | None:
     """When API begins to be lost unseen, s after the start; None when it never is."""
     found = [60.0 * fault.at_min for fault in scenario.fault if isinstance(fault, HiddenLoss)]
     return min(found) if found else None
+
+
+def asked_in(scenario: Scenario, cycle_s: float) -> dict[int, tuple[str, str]]:
+    """What the scenario's operator asks of the controller, by the cycle in which it comes."""
+    return {round(60 * act.at_min / cycle_s): ASKED[act.action] for act in scenario.operator if act.action in ASKED}
 
 
 def compose_for(line_file: Path, controller_name: str) -> Line:
@@ -166,7 +179,8 @@ def run_one(
     played = scenario if hours is None else scenario.model_copy(update={"hours": hours})
     started = time.perf_counter()
     rig = Rig(played, seed)
-    rigged, script = RigLine(rig, line.config, seed), ScriptedRecorder(recorder)
+    rigged = RigLine(rig, line.config, seed)
+    script = ScriptedRecorder(recorder, asked_in(played, line.config.line.cycle_s))
     truths: list[Truth] = []
     costs_ms: list[float] = []
 

@@ -38,7 +38,8 @@ class Plc:
     Gate policy: without a live controller the material stays on the feeders' ratio. A divert request that was active
     when the controller died stays active (fail-safe); with reject_when_silent the gate also diverts from when a
     controller in charge fell silent until it is heard again.
-    While held (a pause), feeders, blender and press stand still and every setpoint stays where it is.
+    While held (a pause), feeders, blender and press stand still and every setpoint stays where it is. With the feeders
+    stopped the rest goes on.
     A feeder refills by itself at its low level, always; before that when it is asked to, in remote, while it weighs and
     every other feeder does, too. What is asked holds for one scan.
     """
@@ -54,7 +55,7 @@ class Plc:
         self.slots = {mv.name: SetpointSlot(mv, self._recipe_setpoints()[mv.name]) for mv in MVS}
         self.divert_request = False
         self.diverting = False
-        self.held = False
+        self.held = self.feeders_stopped = False
         self.refill_asked: set[str] = set()
         self.force_kn = r.main_force_kn
         self.level_pct = parameters.chute.level_pct
@@ -107,7 +108,7 @@ class Plc:
             return Orders((0.0, 0.0, 0.0, 0.0), 0.0, self.fill_depth_mm)
         self._move_setpoints(dt_s, line)
         self._run_press(dt_s)
-        feeds = tuple(self.slots[name].working for name in FEEDER_MVS)
+        feeds = tuple(0.0 if self.feeders_stopped else self.slots[name].working for name in FEEDER_MVS)
         return Orders((feeds[0], feeds[1], feeds[2], feeds[3]), self.turret_rpm, self.fill_depth_mm)
 
     @property

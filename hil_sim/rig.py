@@ -195,7 +195,9 @@ class Rig:
                 authority.reset = True
             elif act.action in ("pause", "resume"):
                 self.plc.held = act.action == "pause"
-            else:
+            elif act.action == "stop_feeders":
+                self.plc.feeders_stopped = True
+            elif act.action in ("enable", "disable"):
                 authority.operator_enable = act.action == "enable"
         after_s = self.scenario.reset_after_s
         if authority.mode is PlcMode.SHED and after_s is not None:

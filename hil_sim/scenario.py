@@ -32,12 +32,16 @@ class RecipeStep(BaseModel):
 
 
 class OperatorAct(BaseModel):
-    """Something the operator does; a pause holds feeders, blender and press with the powder in them."""
+    """Something the operator does; a pause holds feeders, blender and press with the powder in them.
+
+    run_down, cancel_run_down: asked of the controller, by the bench's scripted operator; stop_feeders: all of them at
+    once, while blender and press go on with what is in the line.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     at_min: float = Field(ge=0)
-    action: Literal["enable", "disable", "reset", "pause", "resume"]
+    action: Literal["enable", "disable", "reset", "pause", "resume", "run_down", "cancel_run_down", "stop_feeders"]
 
 
 class Scenario(BaseModel):

@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from control.decide.run_down import WISHES
 from edge.errors import PatloopError
 from edge.hmi.live import Follower
 from edge.hmi.screen import screen
@@ -151,6 +152,11 @@ class _Page:
                 raise _Said(409, f"This line does not allow the mode '{value}'.")
             if value == "closed" and now.stale:
                 raise _Said(409, "The loop cannot be closed: no new cycle is coming in.")
+        elif action == "run_down":
+            if value not in WISHES or not now.setpoints:
+                raise _Said(422, "This request is not known.")
+            if value == "start" and now.stale:
+                raise _Said(409, "The line cannot be run down: no new cycle is coming in.")
         elif action != "ack" or not value:
             raise _Said(422, "This request is not known.")
 

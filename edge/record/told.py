@@ -14,6 +14,7 @@ MEANINGS = {
     "accept": "accepted the recommendation that was shown",
     "decline": "declined the recommendation that was shown",
     "ack": "acknowledged this alarm",
+    "run_down": "asked to run the line down in ratio (start), or to go back to the recipe (cancel)",
     "login": "entered with their own password",
     "login_refused": "was refused entry",
     "logout": "left",

@@ -148,6 +148,8 @@ def test_what_is_asked_is_on_the_record(shift: Shift, people: Path, house: House
         {"action": "mode", "value": "monitor"},
         {"action": "mode", "value": "closed", "reason": "settled"},
         {"action": "ack", "value": "hidden_loss"},
+        {"action": "run_down", "value": "start"},
+        {"action": "run_down", "value": "cancel", "reason": "not today"},
     ):
         answer = browser.post("/request", data={**form, **asked})
         assert (answer.status_code, answer.headers.get("location")) == (303, "/")
@@ -157,7 +159,11 @@ def test_what_is_asked_is_on_the_record(shift: Shift, people: Path, house: House
         ("mode", "monitor", "", "a-operator", 5),
         ("mode", "closed", "settled", "a-operator", 5),
         ("ack", "hidden_loss", "", "a-operator", 5),
+        ("run_down", "start", "", "a-operator", 5),
+        ("run_down", "cancel", "not today", "a-operator", 5),
     ]
+    handed_on = [(asked.action, asked.value) for asked in shift.recorder.requests()]
+    assert handed_on[-2:] == [("run_down", "start"), ("run_down", "cancel")], "to the service, as any other"
     assert "waits for the service" in browser.get("/live").text
 
 
@@ -168,6 +174,7 @@ def test_what_is_asked_is_on_the_record(shift: Shift, people: Path, house: House
         ({"action": "mode", "value": "warp"}, 409, "does not allow"),
         ({"action": "format"}, 422, "not known"),
         ({"action": "ack"}, 422, "not known"),
+        ({"action": "run_down", "value": "faster"}, 422, "not known"),
         ({"action": "accept", "token": "0" * 64}, 403, "did not come from this page"),
         ({"action": "accept", "token": ""}, 403, "did not come from this page"),
         ({}, 422, ""),
@@ -222,9 +229,10 @@ def test_the_loop_cannot_be_closed_above_the_ceiling_or_on_old_values(
     assert browser.post("/request", data=form).status_code == 303
     later_s = time.monotonic() + 600
     monkeypatch.setattr(house.page._follower, "_monotonic", lambda: later_s)
-    answer = browser.post("/request", data=form)
-    assert answer.status_code == 409
-    assert "no new cycle" in answer.text
+    for asked in (form, {**form, "action": "run_down", "value": "start"}):
+        answer = browser.post("/request", data=asked)
+        assert answer.status_code == 409
+        assert "no new cycle" in answer.text
 
 
 def test_words_from_people_and_devices_are_never_markup(shift: Shift, people: Path, house: House) -> None:
