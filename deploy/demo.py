@@ -23,7 +23,7 @@ from hil_sim.credentials import server_credentials
 from hil_sim.endpoint import Endpoint
 from hil_sim.pace import Pace
 from hil_sim.rig import Rig, Truth
-from hil_sim.scenario import Scenario
+from hil_sim.scenario import ASKED, Scenario
 from hil_sim.server import LineServer
 
 LINE_FILE = Path(__file__).with_name("lines") / "cdc_ref_1.toml"
@@ -135,10 +135,11 @@ async def _line(server: LineServer, gate: asyncio.Event, stop: asyncio.Event, sh
 async def _follow(
     stage: Stage, shift: Shift, rig: Rig, gate: asyncio.Event, show: Callable[[Shift, Rig, dict[str, Any]], None]
 ) -> None:
-    """Read the journal as any reader does; the operator who closes the loop is a request appended to it."""
+    """Read the journal as any reader does; the operator who closes the loop, and asks for more, appends requests."""
     with await _journal(stage) as journal:
         seen = 0
         asked = False
+        acts = sorted((act for act in rig.scenario.operator if act.action in ASKED), key=lambda act: act.at_min)
         while True:
             for row in journal.rows(after_seq=seen):
                 seen = row.seq
@@ -150,7 +151,9 @@ async def _follow(
                     show(shift, rig, body)
             if not asked and len(shift.cycles) >= CLOSE_AFTER_CYCLES:
                 asked = True
-                _close_loop(stage, journal)
+                _ask(stage, journal, ("mode", "closed"), "demonstration shift")
+            while asked and acts and rig.elapsed_s >= 60 * acts[0].at_min:
+                _ask(stage, journal, ASKED[acts.pop(0).action], "the scenario")
             await asyncio.sleep(0.1)
 
 
@@ -168,11 +171,11 @@ async def _journal(stage: Stage) -> Journal:
         await asyncio.sleep(0.1)
 
 
-def _close_loop(stage: Stage, journal: Journal) -> None:
+def _ask(stage: Stage, journal: Journal, asked: tuple[str, str], reason: str) -> None:
     first = next(journal.rows(kind="genesis", limit=1))
     name = decode(first.body)["line"]
     body = {
-        "action": "mode", "value": "closed", "user": f"demo:{getpass.getuser()}", "reason": "demonstration shift",
+        "action": asked[0], "value": asked[1], "user": f"demo:{getpass.getuser()}", "reason": reason,
         "cycle_seq": None,
     }  # fmt: skip
     with Journal.open(stage.journal, name) as writer:

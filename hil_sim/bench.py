@@ -26,13 +26,12 @@ from edge.signals import Acted, Link, Request, Sample, Scan, Thought
 from hil_sim.faults import HiddenLoss
 from hil_sim.kpi import Trace, kpis
 from hil_sim.rig import Rig, Truth
-from hil_sim.scenario import Scenario
+from hil_sim.scenario import ASKED, Scenario
 from hil_sim.tags import TAGS, TagValue, Value
 from hil_sim.variants import compose_variant, variant
 
 STEP_S = 0.5
 QUALITY = {quality.value: quality for quality in Quality}
-ASKED = {"run_down": ("run_down", "start"), "cancel_run_down": ("run_down", "cancel")}
 CLOSE_AFTER_CYCLES = 2  # the operator closes the loop after this many cycles of advice
 
 

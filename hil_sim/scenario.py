@@ -13,6 +13,8 @@ from hil_sim.faults import Fault
 from hil_sim.line.parameters import ParameterError, load_parameters, scaled
 
 FOLDER = Path(__file__).with_name("scenarios")
+ASKED = {"run_down": ("run_down", "start"), "cancel_run_down": ("run_down", "cancel")}
+"""Acts that are asked of the controller, and the request's action and value."""
 SCHEMA_FILE = FOLDER / "scenario.schema.json"
 
 
@@ -34,7 +36,7 @@ class RecipeStep(BaseModel):
 class OperatorAct(BaseModel):
     """Something the operator does; a pause holds feeders, blender and press with the powder in them.
 
-    run_down, cancel_run_down: asked of the controller, by the bench's scripted operator; stop_feeders: all of them at
+    run_down, cancel_run_down: asked of the controller, by whoever plays its operator; stop_feeders: all of them at
     once, while blender and press go on with what is in the line.
     """
 
