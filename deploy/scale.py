@@ -27,7 +27,7 @@ from deploy.faults.stage import BUNDLE, stage_line
 from edge.errors import PatloopError
 
 WARM_CYCLES = 8
-PATIENCE_S = 240.0
+PATIENCE_S, PATIENCE_A_LINE_S = 240.0, 15.0  # until all loops are closed: so many services at once start slowly
 BUSY = 0.93  # share of all processors: above it they are what limits
 WATCHDOG_CYCLES = 20.0  # this is about the period, not about shedding
 
@@ -90,7 +90,8 @@ class Box:
 
     def warm(self) -> None:
         """Wait until every loop is closed and settled. Raises PatloopError when one never is."""
-        deadline, asked = time.monotonic() + PATIENCE_S, set[int]()
+        patience_s = PATIENCE_S + PATIENCE_A_LINE_S * len(self.stages)
+        deadline, asked = time.monotonic() + patience_s, set[int]()
         while True:
             for number, follower in enumerate(self.followers):
                 follower.look()
@@ -100,7 +101,7 @@ class Box:
             if all(sum(bool(c.writes) for c in f.cycles) >= WARM_CYCLES for f in self.followers):
                 return
             if time.monotonic() > deadline:
-                raise PatloopError(f"{len(self.stages)} lines did not come to run within {PATIENCE_S:.0f} s")
+                raise PatloopError(f"{len(self.stages)} lines did not come to run within {patience_s:.0f} s")
             time.sleep(0.5)
 
     def cpu_s(self) -> tuple[float, float]:
@@ -210,9 +211,14 @@ def _counts(_ctx: click.Context, _param: click.Parameter, text: str) -> list[int
         raise click.BadParameter(f"{text!r}: give whole numbers with commas between them") from error
 
 
+def _keep(out: Path, found: list[Level], ended: str) -> None:
+    told = {"processors": os.cpu_count(), "levels": [asdict(level) for level in found], "ended": ended}
+    out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
 @click.command()
-@click.option("--lines", default="1,2,4,6,8,12,16,24,32", show_default=True, callback=_counts)
-@click.option("--tags", default="0,300,1000,3000,10000", show_default=True, callback=_counts,
+@click.option("--lines", default="1,2,4,6,8,12,16,24,32,48", show_default=True, callback=_counts)
+@click.option("--tags", default="0,300,1000,3000,10000,20000,40000", show_default=True, callback=_counts,
               help="beyond the line's own")
 @click.option("--cycle", "cycles", multiple=True, type=click.FloatRange(min=0.25), default=(1.0, 5.0),
               show_default=True)
@@ -227,6 +233,7 @@ def scale(lines: list[int], tags: list[int], cycles: tuple[float, ...], seconds:
     """
     found: list[Level] = []
     ended: PatloopError | None = None
+    out.parent.mkdir(parents=True, exist_ok=True)
     heads = ("what", "cycle s", "n", "missed", "late", "look ms p50/p99", "service ms/cycle", "MB", "busy", "limit")
     table = Table(*heads)
     try:
@@ -237,12 +244,12 @@ def scale(lines: list[int], tags: list[int], cycles: tuple[float, ...], seconds:
                 f"{level.look_ms_p50:.0f} / {level.look_ms_p99:.0f}", f"{level.service_ms:.0f}",
                 f"{level.service_mb:.0f}", f"{level.busy:.0%}", level.limit,
             )  # fmt: skip
+            _keep(out, found, "")  # whoever breaks off here has what was measured
+            told = f"missed {level.missed}, late {level.late}"
+            click.echo(f"{level.n} {level.what} at {level.cycle_s:g} s: {told}", err=True)
     except PatloopError as error:
         ended = error  # told at the end: the levels before it were measured
-    out.parent.mkdir(parents=True, exist_ok=True)
-    told = {"processors": os.cpu_count(), "levels": [asdict(level) for level in found],
-            "ended": str(ended or "")}  # fmt: skip
-    out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    _keep(out, found, str(ended or ""))
     Console().print(table)
     click.echo(f"{out}: {len(found)} levels")
     if ended is not None:
