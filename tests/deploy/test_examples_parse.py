@@ -49,8 +49,15 @@ def in_pages() -> Iterator[tuple[str, str]]:
                 yield page.name, span
 
 
+def in_units() -> Iterator[tuple[str, str]]:
+    """What the units start, for a line named cdc."""
+    for unit in sorted((ROOT / "deploy" / "systemd").glob("*.service")):
+        [line] = re.findall(r"^ExecStart=\S+/(patloop .+)$", unit.read_text(), flags=re.M)
+        yield unit.name, line.replace("%i", "cdc").replace("${PORT}", "8480")
+
+
 SHOWN = [("patloop " + " ".join(path), line) for path, c in commands(patloop) for line in examples(c.help or "")]
-SHOWN += list(in_pages())
+SHOWN += [*in_pages(), *in_units()]
 
 
 def parsed(line: str) -> None:

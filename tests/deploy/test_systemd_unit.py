@@ -1,8 +1,9 @@
-"""The unit file is clean to systemd itself, sandboxed, and says what the service relies on."""
+"""The unit files are clean to systemd itself, sandboxed, and say what the services rely on."""
 
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shutil
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "patloop@.service"
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
+UNIT = UNITS / "patloop@.service"
+BESIDE = sorted(path.name for path in UNITS.glob("patloop-*@.service"))
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not on this machine")
 MOST_EXPOSURE = 2.0
@@ -26,9 +29,27 @@ def unit(tmp_path: Path) -> Path:
     return path
 
 
-def analyze(*args: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def units(unit: Path) -> Path:
+    """The folder with all units, whose executable and document exist here."""
+    shutil.copytree(UNITS, unit.parent, dirs_exist_ok=True, ignore=shutil.ignore_patterns(UNIT.name))
+    for path in [*unit.parent.glob("*.service"), *unit.parent.glob("*.d/*.conf")]:
+        text = path.read_text().replace("/opt/patloop/venv/bin/patloop", "/bin/true")
+        path.write_text(text.replace("/opt/patloop/README.md", str(unit.parent / "README.md")))
+    return unit.parent
+
+
+def analyze(*args: str, units: Path | None = None) -> subprocess.CompletedProcess[str]:
     assert ANALYZE is not None
-    return subprocess.run([ANALYZE, *args], capture_output=True, text=True, timeout=60, check=False)
+    where = {} if units is None else {"SYSTEMD_UNIT_PATH": f"{units}:"}
+    env = {**os.environ, **where}
+    return subprocess.run([ANALYZE, *args], capture_output=True, text=True, timeout=60, check=False, env=env)
+
+
+def exposure(told: str) -> float:
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
+    assert found, told
+    return float(found[1])
 
 
 @needs_systemd
@@ -47,9 +68,29 @@ def test_an_unknown_key_would_be_noticed(unit: Path) -> None:
 @needs_systemd
 def test_the_sandbox_leaves_little_exposed(unit: Path) -> None:
     result = analyze("security", "--offline=true", "--no-pager", str(unit))
-    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", result.stdout)
-    assert found, result.stdout + result.stderr
-    assert float(found[1]) <= MOST_EXPOSURE
+    assert exposure(result.stdout + result.stderr) <= MOST_EXPOSURE
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", BESIDE)
+def test_the_services_beside_it_are_clean_and_as_little_exposed(units: Path, name: str) -> None:
+    instance = name.replace("@", "@cdc_ref_1")
+    shutil.copy(units / name, units / instance)
+    result = analyze("verify", "--man=no", instance, units=units)
+    assert (result.returncode, result.stderr) == (0, "")
+    look = ("security", "--offline=true", "--no-pager", instance)
+    result = analyze(*look, units=units)
+    assert exposure(result.stdout + result.stderr) <= MOST_EXPOSURE
+    (units / "patloop-.service.d" / "beside.conf").unlink()
+    result = analyze(*look, units=units)
+    assert exposure(result.stdout + result.stderr) > 9.0, "what they have in common is read for this unit"
+
+
+def test_none_of_them_is_needed_by_the_loop_or_needs_it() -> None:
+    assert len(BESIDE) == 6
+    common = (UNITS / "patloop-.service.d" / "beside.conf").read_text()
+    for text in (common, UNIT.read_text(), *((UNITS / name).read_text() for name in BESIDE)):
+        assert not re.search(r"^(Requires|BindsTo|PartOf|Requisite|Upholds|OnFailure)=", text, flags=re.M)
 
 
 def test_the_unit_says_what_the_service_relies_on() -> None:
