@@ -56,7 +56,7 @@ def test_the_question_is_the_one_that_the_stack_would_ask() -> None:
     assert [r.NodeId for r in again.Parameters.NodesToRead] == nodes
 
 
-@pytest.mark.parametrize("raw", _values())
+@pytest.mark.parametrize("raw", _values(), ids=("many types", "one", "texts and times"))
 def test_values_of_every_type_are_what_the_stack_reads(raw: bytes) -> None:
     assert _both_ways(raw), "and not refused"
 
