@@ -18,6 +18,7 @@ from edge.hmi.app import COOKIE, create_app, first_account
 from edge.hmi.commands import hmi
 from edge.hmi.sessions import ATTEMPTS, SHIFT_S, WINDOW_S, Sessions
 from edge.people.accounts import Accounts, Role
+from edge.signals import Alarm
 
 Shift = House = Any  # the fixtures of conftest.py
 OWN = "a long own one"
@@ -165,6 +166,19 @@ def test_what_is_asked_is_on_the_record(shift: Shift, people: Path, house: House
     handed_on = [(asked.action, asked.value) for asked in shift.recorder.requests()]
     assert handed_on[-2:] == [("run_down", "start"), ("run_down", "cancel")], "to the service, as any other"
     assert "waits for the service" in browser.get("/live").text
+
+
+def test_a_line_that_runs_down_offers_the_way_back(shift: Shift, people: Path, house: House) -> None:
+    browser = member(shift, people, house.browse())
+    page = browser.get("/").text
+    assert 'id="run-down-start"' in page
+    assert 'id="run-down-cancel"' not in page
+    for name in ("run_down", "ready_to_stop"):
+        shift.alarms = (Alarm(name, "running down in ratio to 9.5: 14.0 kg/h", 3, shift.time_s, shift.time_s),)
+        shift.step()
+        page = browser.get("/").text
+        assert 'id="run-down-cancel"' in page
+        assert 'id="run-down-start"' not in page
 
 
 @pytest.mark.parametrize(
