@@ -28,7 +28,7 @@ def explain(
         "api_lc_pct_held": tuple(float(v) for v in without[every]),
     }
     api = trimmed(bundle, situation)
-    trim_pct = 100 * (first[bundle.inputs.index(api)] / situation.ratio[api] - 1)
+    trim_pct = 100 * (float(first[bundle.inputs.index(api)]) / situation.ratio[api] - 1)
     priorities = dict(zip(bundle.card.limits, bundle.card.limit_priority, strict=True))
     figures = {
         "trim_pct": float(trim_pct), "transition_s": situation.transition_s, "cost": costs[0], "cost_held": costs[1],

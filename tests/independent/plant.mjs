@@ -154,6 +154,7 @@ export class Plant {
       return "good";
     }
     const mv = this.mvs[place];
+    if (leaf === "RefillRequest") return this.remote ? "good" : "refused"; // taken, and fallen back at once
     if (leaf === "SP_RemoteSeq") { mv.seq = value; mv.written = true; return "good"; }
     if (value < mv.euLow || value > mv.euHigh) { mv.bad = true; return "range"; }
     mv.remote = value;
@@ -187,7 +188,7 @@ export class Plant {
       SP_Remote: mv.remote, SP_RemoteSeq: mv.seq, SP_SeqEcho: mv.echo, SP_Local: mv.local, SP_Working: mv.working,
       SP_LoLim: mv.low, SP_HiLim: mv.high, SP_RateLim: mv.rate, LimitFlags: mv.flags, BkCal: mv.working, Available: true,
       DevLimit: mv.devLimit, PV: mv.pv, HopperKg: mv.hopper, ScrewRpm: mv.pv * mv.rpmPerKgH, Refilling: false,
-      Volumetric: false,
+      Volumetric: false, RefillRequest: false,
     };
     return of[leaf];
   }
