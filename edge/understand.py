@@ -12,6 +12,7 @@ from edge.signals import Acted, Link, Scan
 
 BEYOND = 2.0  # times a setpoint's high limit: no feeder or press gives that, nor less than nothing by a tenth of it
 RECIPE = ("Recipe.ApiPct", "Recipe.ThroughputKgH", "Recipe.TabletWeightMg")
+RECIPE_LEAST = 1e-3  # % w/w, kg/h, mg: below, no line is asked either, and times through the line are no numbers any more
 RECIPE_BELOW = dict(zip(RECIPE, (100.0, 1000.0, 5000.0), strict=True))  # % w/w, kg/h, mg: beyond what any line is asked
 
 
@@ -24,7 +25,7 @@ def reading(scan: Scan, tag: str) -> Reading:
         return found
     if not math.isfinite(found.value):
         return replace(found, quality=Quality.BAD, reason="not finite")
-    if tag in RECIPE_BELOW and not 0.0 < found.value < RECIPE_BELOW[tag]:
+    if tag in RECIPE_BELOW and not RECIPE_LEAST < found.value < RECIPE_BELOW[tag]:
         return replace(found, quality=Quality.BAD, reason=f"{found.value:.4g} is not possible")
     return found
 

@@ -107,9 +107,10 @@ def _both_ways(raw: bytes) -> object:
         response.ResponseHeader.ServiceResult.check()
     except Exception:  # noqa: BLE001 - the session takes any error for a lost link; the stack reads what follows, too
         return None
+    results = response.Results or []  # to the stack, an array of length -1 is none
     # The finer parts of the times are elsewhere for the stack than in the standard.
-    finer = any(v.SourcePicoseconds is not None for v in response.Results)
-    theirs = [_by_stack(value) for value in response.Results]
+    finer = any(value.SourcePicoseconds is not None for value in results)
+    theirs = [_by_stack(value) for value in results]
     if not finer and repr(ours) != repr(theirs):
         apart = next(((a, b) for a, b in zip(ours, theirs, strict=False) if repr(a) != repr(b)), "their number")
         raise Broken(f"ours and the stack's: {apart}"[:300])
