@@ -12,7 +12,7 @@ from edge.signals import Acted, Link, Scan
 
 BEYOND = 2.0  # times a setpoint's high limit: no feeder or press gives that, nor less than nothing by a tenth of it
 RECIPE = ("Recipe.ApiPct", "Recipe.ThroughputKgH", "Recipe.TabletWeightMg")
-RECIPE_LEAST = 1e-3  # % w/w, kg/h, mg: below, no line is asked either, and times through the line are no numbers any more
+RECIPE_LEAST = 1e-3  # % w/w, kg/h, mg: no line is asked for less, and times through the line would be no numbers
 RECIPE_BELOW = dict(zip(RECIPE, (100.0, 1000.0, 5000.0), strict=True))  # % w/w, kg/h, mg: beyond what any line is asked
 
 
