@@ -78,9 +78,8 @@ class Link:
         await self._open.wait()
         try:
             if not self._stopping:
-                await self._join(reader, writer)
-        except OSError:
-            pass  # the server is gone: closing is all that is left to do
+                with contextlib.suppress(OSError):  # the server is gone: closing is all that is left to do
+                    await self._join(reader, writer)
         finally:
             writer.close()
             self._ends.discard(writer)
@@ -100,12 +99,11 @@ class Link:
         held: asyncio.Queue[bytes] = asyncio.Queue()
         feeding = asyncio.ensure_future(self._take(source, held))
         try:
-            while piece := await held.get():
-                await way.wait()
-                sink.write(piece)
-                await sink.drain()
-        except ConnectionError:
-            pass  # the other side is gone: closing is all that is left to do
+            with contextlib.suppress(ConnectionError):  # the other side is gone: closing is all that is left to do
+                while piece := await held.get():
+                    await way.wait()
+                    sink.write(piece)
+                    await sink.drain()
         finally:
             feeding.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edge.errors import ConfigError
 
 TIMEOUT_OF_CYCLE = 0.4  # as in the shipped line: 2 s of 5 s
 BUNDLE = "controller"
+_BUILDING = threading.Lock()  # CasADi counts references to its expressions without a lock: one thread at a time
 
 
 def stage_line(
@@ -40,7 +42,8 @@ def stage_line(
         settings = read_config(stage.line_file)[0].control()
         if settings is None:
             raise ConfigError(f"{stage.line_file}: has no controller to build")
-        build_bundle(settings, built)
+        with _BUILDING:
+            build_bundle(settings, built)
     return stage
 
 

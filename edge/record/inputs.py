@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,18 +29,16 @@ class Instant(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds since the epoch; fails with the two forms that are taken."""
-        if isinstance(value, (int, float)):
-            return float(value)
-        try:
-            return float(value)
-        except ValueError:
-            pass  # not seconds: read as ISO 8601 below, which says what is taken when it is neither
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            text = f"'{value}' is no time: give ISO 8601 (2026-03-01T06:30:00Z) or seconds since the epoch"
-            self.fail(text, param, ctx)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        for read in (float, _iso):
+            with suppress(ValueError):
+                return read(value)
+        text = f"'{value}' is no time: give ISO 8601 (2026-03-01T06:30:00Z) or seconds since the epoch"
+        return self.fail(text, param, ctx)
+
+
+def _iso(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 JOURNAL = click.argument("journal", type=click.Path(exists=True, dir_okay=False, path_type=Path))

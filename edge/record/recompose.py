@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -102,12 +103,9 @@ def add_sensor(line: Line, row: Row, scratch: Path) -> None:
 def load_recorded(folder: Path, seq: int) -> tuple[Bundle, tuple[str, ...]]:
     """A soft sensor of the record, of this or an earlier format, and a line on the latter. Raises ConfigError."""
     try:
-        return load_bundle(folder), ()
-    except BundleError:
-        pass  # perhaps of an earlier format: if not, the error below says what is wrong with it
-    except SensorError as error:
-        raise ConfigError(f"record {seq}: {error}") from error
-    try:
+        # Refused by today's format it may be of an earlier one; if it is not, the second error says what is wrong.
+        with suppress(BundleError):
+            return load_bundle(folder), ()
         bundle = load_earlier(folder)
     except SensorError as error:
         raise ConfigError(f"record {seq}: {error}") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,26 @@ def test_a_line_of_another_cycle_composes_with_a_bundle_built_for_it(tmp_path: P
     second = stage_line(tmp_path / "b", "opc.tcp://127.0.0.1:5000", 1.0, follow_tag=True, bundle=bundle)
     assert compose(second.line_file).control is not None
     assert not (tmp_path / "b" / BUNDLE).exists(), "built once for many lines"
+
+
+def test_bundles_for_wires_side_by_side_are_built_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CasADi in two threads at once ends the process with a double free, now and then."""
+    inside: list[int] = []
+    most = 0
+
+    def build(_settings: object, _out: Path) -> None:
+        nonlocal most
+        inside.append(1)
+        most = max(most, len(inside))
+        time.sleep(0.2)
+        inside.pop()
+
+    monkeypatch.setattr("deploy.faults.stage.build_bundle", build)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda n: stage_line(tmp_path / n, "opc.tcp://a:1", 1.0, follow_tag=False), ("a", "b")))
+    assert most == 1
 
 
 def test_people_of_a_long_run_are_the_same_for_the_same_seed() -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -37,16 +38,17 @@ MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/s
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 PASSWORD = "of-this-test-only"
 TOPIC = "spBv1.0/patloop/{kind}/edge"
+Cycles = list[tuple[bytes, bytes | None, float]]
 
 
-def recorded(path: Path) -> list[tuple[bytes, bytes | None, float]]:
+def recorded(path: Path) -> Cycles:
     """A short shift as the service records it; body, blob and time of its cycles."""
     with Journal.open(path, "CDC-REF-1", now=lambda: 1.0) as journal:
         run_one(compose_for(LINE_FILE, "mpc"), load_scenario("nominal"), 1, 0.18, recorder=JournalRecorder(journal))
         return [(row.body, row.blob, row.time_s) for row in journal.rows(kind="cycle")]
 
 
-def go_on(path: Path, cycles: list[tuple[bytes, bytes | None, float]], count: int, line: str = "CDC-REF-1") -> None:
+def go_on(path: Path, cycles: Cycles, count: int, line: str = "CDC-REF-1") -> None:
     """Append `count` records to a journal: those cycles over and over, each with what became of its writes."""
     with Journal.open(path, line, now=lambda: 1.0) as journal:
         for i in range(count // 2):
@@ -269,3 +271,17 @@ class Host:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+
+
+@contextmanager
+def killed(*words: str) -> Iterator[None]:
+    """`patloop publish` in a process of its own, killed without a word at the end of the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploy.cli", "publish", *words],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()

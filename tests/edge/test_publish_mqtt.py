@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
-from publish_hand import Host, Wire, broker, free_port, go_on, line_file, numbers, publisher, recorded, settled
+from publish_hand import Cycles, Host, Wire, broker, free_port, go_on, line_file, numbers, publisher, settled
 
 from edge.errors import LinkLost, RecorderError
 from edge.pki import make_server_certificate
@@ -22,36 +22,17 @@ from edge.publish.sparkplug_payload import DataType, Metric, Payload, encode
 from edge.record.journal import Journal
 
 
-@pytest.fixture(scope="module")
-def cycles(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, bytes | None, float]]:
-    return recorded(tmp_path_factory.mktemp("shift") / "journal.sqlite")
-
-
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    number = free_port()
-    with broker(tmp_path / "broker", number):
-        yield number
-
-
-@pytest.fixture
-def wire(port: int) -> Iterator[Wire]:
-    relay = Wire(port).start()
+def wire(broker_port: int) -> Iterator[Wire]:
+    relay = Wire(broker_port).start()
     yield relay
     relay.close()
 
 
-@pytest.fixture
-def host(port: int) -> Iterator[Host]:
-    one = Host(port)
-    yield one
-    one.close()
-
-
 def test_births_then_every_record_once_with_its_numbers(
-    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
+    tmp_path: Path, broker_port: int, host: Host, cycles: Cycles
 ) -> None:
-    file, journal = settled(tmp_path, port), tmp_path / "journal.sqlite"
+    file, journal = settled(tmp_path, broker_port), tmp_path / "journal.sqlite"
     go_on(journal, cycles, 20)
     done = CliRunner().invoke(command, [str(file), "--once"])
     assert done.exit_code == 0, done.output
@@ -80,7 +61,7 @@ def test_births_then_every_record_once_with_its_numbers(
 
 
 def test_a_long_cut_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, wire: Wire, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
+    tmp_path: Path, wire: Wire, host: Host, cycles: Cycles
 ) -> None:
     file, path = settled(tmp_path, wire.port, "window = 20\n"), tmp_path / "journal.sqlite"
     sender = publisher(file)
@@ -133,7 +114,7 @@ def deliver(sender: SparkplugPublisher, journal: Journal) -> None:
 
 
 def test_a_broker_that_is_killed_is_found_again(
-    tmp_path: Path, cycles: list[tuple[bytes, bytes | None, float]]
+    tmp_path: Path, cycles: Cycles
 ) -> None:
     """It may forget what it had not told us: then a record may come twice, and carries its number; none is lost."""
     number, path = free_port(), tmp_path / "journal.sqlite"
@@ -163,7 +144,7 @@ def test_a_broker_that_is_killed_is_found_again(
 
 
 def test_an_unanswering_broker_is_told_within_the_patience(
-    tmp_path: Path, wire: Wire, cycles: list[tuple[bytes, bytes | None, float]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wire: Wire, cycles: Cycles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.publish.sparkplug.PATIENCE_S", 1.0)
     file, path = settled(tmp_path, wire.port), tmp_path / "journal.sqlite"
@@ -182,9 +163,9 @@ def test_an_unanswering_broker_is_told_within_the_patience(
 
 
 def test_a_host_may_ask_for_the_births_again(
-    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
+    tmp_path: Path, broker_port: int, host: Host, cycles: Cycles
 ) -> None:
-    sender, path = publisher(settled(tmp_path, port)), tmp_path / "journal.sqlite"
+    sender, path = publisher(settled(tmp_path, broker_port)), tmp_path / "journal.sqlite"
     go_on(path, cycles, 4)
     with Journal.open_reader(path) as journal:
         sender.turn(journal)
@@ -201,9 +182,9 @@ def test_a_host_may_ask_for_the_births_again(
 
 
 def test_another_journal_is_never_sent_as_the_same_line(
-    tmp_path: Path, port: int, cycles: list[tuple[bytes, bytes | None, float]]
+    tmp_path: Path, broker_port: int, cycles: Cycles
 ) -> None:
-    sender, path = publisher(settled(tmp_path, port)), tmp_path / "journal.sqlite"
+    sender, path = publisher(settled(tmp_path, broker_port)), tmp_path / "journal.sqlite"
     go_on(path, cycles, 10)
     with Journal.open_reader(path) as journal:
         sender.turn(journal)
@@ -217,7 +198,7 @@ def test_another_journal_is_never_sent_as_the_same_line(
 
 # paho leaves the socket of a refused handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_broker_must_be_who_it_was(tmp_path: Path, cycles: list[tuple[bytes, bytes | None, float]]) -> None:
+def test_the_broker_must_be_who_it_was(tmp_path: Path, cycles: Cycles) -> None:
     number, path = free_port(), tmp_path / "journal.sqlite"
     go_on(path, cycles, 4)
     for name in ("broker", "stranger"):
@@ -241,8 +222,8 @@ def test_the_broker_must_be_who_it_was(tmp_path: Path, cycles: list[tuple[bytes,
     assert "cannot be used" in done.output
 
 
-def test_a_wrong_password_is_one_line(tmp_path: Path, port: int) -> None:
-    file = settled(tmp_path, port)
+def test_a_wrong_password_is_one_line(tmp_path: Path, broker_port: int) -> None:
+    file = settled(tmp_path, broker_port)
     (tmp_path / "secret").write_text("wrong")
     go_on(tmp_path / "journal.sqlite", [(b"{}", None, 1.0)], 2)
     done = CliRunner().invoke(command, [str(file), "--once"])

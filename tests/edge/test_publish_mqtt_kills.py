@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from publish_hand import Host, broker, free_port, go_on, numbers, publisher, recorded, settled
+from publish_hand import Cycles, Host, go_on, killed, numbers, publisher, settled
 
 from edge.errors import LinkLost
 from edge.publish.mqtt_commands import mqtt as command
 from edge.record.journal import Journal
 
 
-@pytest.fixture(scope="module")
-def cycles(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, bytes | None, float]]:
-    return recorded(tmp_path_factory.mktemp("shift") / "journal.sqlite")
-
-
-@pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    number = free_port()
-    with broker(tmp_path / "broker", number):
-        yield number
-
-
-@pytest.fixture
-def host(port: int) -> Iterator[Host]:
-    one = Host(port)
-    yield one
-    one.close()
-
-
 def test_what_came_round_before_the_cursor_was_kept_comes_round_again(
-    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]],
+    tmp_path: Path, broker_port: int, host: Host, cycles: Cycles,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Dead between hearing and keeping: the narrowest moment, and a whole window of 50 would come twice."""
-    file, path = settled(tmp_path, port, "window = 50\n"), tmp_path / "journal.sqlite"
+    file, path = settled(tmp_path, broker_port, "window = 50\n"), tmp_path / "journal.sqlite"
     go_on(path, cycles, 120)
     first = publisher(file)
 
@@ -64,18 +40,13 @@ def test_what_came_round_before_the_cursor_was_kept_comes_round_again(
 
 @pytest.mark.slow
 def test_killed_in_mid_flight_it_goes_on_without_a_double(
-    tmp_path: Path, port: int, host: Host, cycles: list[tuple[bytes, bytes | None, float]]
+    tmp_path: Path, broker_port: int, host: Host, cycles: Cycles
 ) -> None:
-    file, path = settled(tmp_path, port, "window = 50\n"), tmp_path / "journal.sqlite"
+    file, path = settled(tmp_path, broker_port, "window = 50\n"), tmp_path / "journal.sqlite"
     go_on(path, cycles, 2400)
     for kill in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.cli", "publish", "mqtt", str(file)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        host.until(300 * (kill + 1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with killed("mqtt", str(file)):
+            host.until(300 * (kill + 1))
     done = CliRunner().invoke(command, [str(file), "--once"])
     assert done.exit_code == 0, done.output
     assert host.until(2401) == numbers(path)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +11,13 @@ from typing import Any
 import asyncpg
 import pytest
 from click.testing import CliRunner
-from publish_hand import PASSWORD, Wire, database, go_on, line_file, numbers, recorded
+from publish_hand import PASSWORD, Cycles, Wire, database, go_on, killed, line_file, numbers
 
 from edge.config import read_config
 from edge.errors import ConfigError, LinkLost, RecorderError
 from edge.publish.postgres import PostgresPublisher
 from edge.publish.postgres_commands import postgres as command
 from edge.record.journal import Journal
-
-Cycles = list[tuple[bytes, bytes | None, float]]
-
-
-@pytest.fixture(scope="module")
-def cycles(tmp_path_factory: pytest.TempPathFactory) -> Cycles:
-    return recorded(tmp_path_factory.mktemp("shift") / "journal.sqlite")
 
 
 @pytest.fixture(scope="module")
@@ -130,18 +119,13 @@ def test_a_cut_and_a_kill_leave_whole_batches_and_it_goes_on(tmp_path: Path, por
     file, path = settled(tmp_path, wire.port), tmp_path / "journal.sqlite"
     go_on(path, cycles, 3000)
     for kill in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.cli", "publish", "postgres", str(file)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while len(seqs(port)) < 200 * (kill + 1):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        if kill == 1:
-            wire.cut()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with killed("postgres", str(file)):
+            deadline = time.monotonic() + 60
+            while len(seqs(port)) < 200 * (kill + 1):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            if kill == 1:
+                wire.cut()
         wire.mend()
         found = seqs(port)
         assert found == list(range(1, len(found) + 1))
