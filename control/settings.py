@@ -109,12 +109,12 @@ class ObserverSettings(Table):
     lab_weight_mg: Positive = 0.8
     gain_rw: Positive = 0.004
     nir_bias_rw_pct: Positive = 0.15
-    weight_bias_rw_mg: Positive = 1.0
+    weight_bias_rw_mg: Positive = 0.3
     api_flow_bias_rw_rel: Positive = 0.003
     api_flow_bias_start_rel: Positive = 0.002
     gain_start: Positive = 0.004
     nir_bias_start_pct: Positive = 0.08
-    weight_bias_start_mg: Positive = 2.0
+    weight_bias_start_mg: Positive = 1.0
     jump_gain: Positive = 0.03
     jump_nir_pct: Positive = 0.3
     jump_rate_per_h: Positive = 0.3
@@ -141,14 +141,14 @@ class MpcSettings(Table):
     feed_api_pct: Positive = 0.02
     throughput_kg_h: Positive = 0.05
     filler_kg_h: Positive = 0.05
-    lubricant_kg_h: Positive = 0.002
+    lubricant_kg_h: Positive = 0.004
     weight_mg: Positive = 1.0
     api_band_lc_pct: Positive = 3.0
     weight_band_pct: Positive = 3.0
     band_weight: Positive = 20.0
     force_limit_weight: Positive = 200.0
-    move_rel: Positive = 0.02
-    force_move_rel: Positive = 0.003
+    move_rel: Positive = 0.035
+    force_move_rel: Positive = 0.0005
 
     @model_validator(mode="after")
     def _covers(self) -> MpcSettings:
@@ -163,7 +163,8 @@ class AuthoritySettings(Table):
     interval_*: half-width of the estimate's 90 % interval as widened by results that missed it, % of target;
     coverage_*: share of recent laboratory results inside it; nir_age_*: since the last estimate that was not bad;
     lab_age_*: since the last laboratory sample, down to lab_least (feeders) or to none (press force); skill_*:
-    1 - (error / null model's error)^2 of the model's validation.
+    1 - (error / null model's error)^2 of the model's validation. transition_*: how much further setpoints may go from
+    the ratio in a commanded change, and how long one is on its way; overshoot_passes: for how much of it they may.
     """
 
     interval_full_pct: Positive = 5.0
@@ -180,6 +181,7 @@ class AuthoritySettings(Table):
     force_cap_pct: Positive = 30.0
     transition_cap_pct: Annotated[float, Field(ge=0)] = 10.0
     transition_passes: Positive = 1.5
+    overshoot_passes: Annotated[float, Field(ge=0)] = 1.5
 
     @model_validator(mode="after")
     def _ramps(self) -> AuthoritySettings:

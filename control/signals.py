@@ -148,7 +148,7 @@ class Situation:
     multiplied with so that a feeder that runs blind still delivers it (1 when it weighs); ratio: recipe setpoints for
     the target (cross-limited when a feeder starves), before refill_factor; caps_pct: how far a setpoint may be trimmed
     from its ratio now, authority and transition included; transition_s: how long a commanded change of the recipe still
-    is on its way; late: the last move came too late to be sent.
+    is on its way; hasty_s: how long it may be hurried; late: the last move came too late to be sent.
     """
 
     time_s: float
@@ -163,6 +163,7 @@ class Situation:
     caps_pct: Mapping[str, float] = field(default_factory=dict)
     authority: Authority = Authority()
     transition_s: float = 0.0
+    hasty_s: float = 0.0
     late: bool = False
 
 

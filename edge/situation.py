@@ -55,15 +55,16 @@ def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, ai
     factors, flows, refills = follow_refills(settings, read, before.refills)
     lab = _new_results(scan, before.lab_counter)
     now = _remember(before, sensed, scan, aim, lab)
-    ratio, cross = ratio_setpoints(settings, aim), before.cross
-    ours = settings.controller.name == "mpc"  # what no baseline does: it would not be one
-    if ours:
-        slower, cross = cross_limit(settings, read, inforce, before.cross)
-        ratio = {name: value * slower[name] for name, value in ratio.items()}
+    # Under every controller, ratio control without evidence included: the ratio is kept to what a starving feeder gives.
+    slower, cross = cross_limit(settings, read, inforce, before.cross)
+    ratio = {name: value * slower[name] for name, value in ratio_setpoints(settings, aim).items()}
+    ours = settings.controller.name == "mpc"  # a baseline that overshot would not be one
     given = authority(settings.authority, _evidence(line, now, sensed, sample, aim))
-    left_s = _transition_s(settings, aim) - (scan.time_s - now.changed_s)
-    room = caps(settings, given, 1.0 if ours and left_s > 0 else 0.0)
-    if cross is not None and cross.wild:
+    pass_s, since_s = _pass_s(settings, aim), scan.time_s - now.changed_s
+    left_s = max(0.0, settings.authority.transition_passes * pass_s - since_s)
+    hasty_s = min(left_s, max(0.0, settings.authority.overshoot_passes * pass_s - since_s)) if ours else 0.0
+    room = caps(settings, given, 1.0 if hasty_s > 0 else 0.0)
+    if cross.wild:
         room = {name: 0.0 if name != settings.named("force") else cap for name, cap in room.items()}
     asked = {n: _flow_asked(inforce[n], factors.get(n, 1.0), ratio[n]) for n in ratio}
     nir = sensed.estimate
@@ -72,7 +73,7 @@ def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, ai
     belief, memory = observe(control.observer, before.observer, seen)
     made = Situation(
         scan.time_s, settings.cycle_s, aim, belief, nir, inforce, envelopes(settings, scan), factors, ratio,
-        room, given, max(0.0, left_s), sample.acted.outcome == "late",
+        room, given, left_s, hasty_s, sample.acted.outcome == "late",
     )  # fmt: skip
     return made, replace(now, refills=refills, cross=cross, observer=memory)
 
@@ -141,11 +142,11 @@ def _evidence(line: Line, now: Remembered, sensed: Sensed, sample: Sample, aim: 
     )
 
 
-def _transition_s(settings: ControlSettings, aim: Target) -> float:
-    """How long a change of the recipe is on its way: so many times what lies between feeders and press."""
+def _pass_s(settings: ControlSettings, aim: Target) -> float:
+    """How long what lies between feeders and press takes to pass."""
     plant = settings.plant
     held_kg = plant.blender_kg + plant.transport_kg + plant.feed_frame_kg
-    return settings.authority.transition_passes * held_kg / aim.throughput_kg_h * 3600
+    return held_kg / aim.throughput_kg_h * 3600
 
 
 def _flow_asked(working: float, factor: float, ratio: float) -> float:

@@ -97,7 +97,7 @@ class Mpc:
         return Plan(U, self._rti.rolled(x0, U, P))
 
     def _parameters(self, situation: Situation) -> FloatArray:
-        return self.bundle.targets(situation.target, self.bundle.horizon_steps + 1, situation.transition_s)
+        return self.bundle.targets(situation.target, self.bundle.horizon_steps + 1, situation.hasty_s)
 
     @cached_property
     def _rti(self) -> Rti:

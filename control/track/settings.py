@@ -22,8 +22,8 @@ class TrackSettings(Table):
     holdup_rel: Share = 0.10
     valve_s: Positive = 2.5
     nir_gap_s: Positive = 30.0
-    confirm_kg: Annotated[float, Field(ge=0)] = 0.05
-    margin_lc_pct: Annotated[float, Field(ge=0)] = 0.3
+    confirm_kg: Annotated[float, Field(ge=0)] = 0.025
+    margin_lc_pct: Annotated[float, Field(ge=0)] = 0.35
     gap_memory_s: Positive = 300.0
     start_gap_lc_pct: Positive = 0.5
     nir_walk_lc_pct: Positive = 0.5
