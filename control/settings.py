@@ -148,7 +148,7 @@ class MpcSettings(Table):
     band_weight: Positive = 20.0
     force_limit_weight: Positive = 200.0
     move_rel: Positive = 0.035
-    force_move_rel: Positive = 0.0005
+    force_move_rel: Positive = 0.002
 
     @model_validator(mode="after")
     def _covers(self) -> MpcSettings:

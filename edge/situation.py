@@ -55,7 +55,7 @@ def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, ai
     factors, flows, refills = follow_refills(settings, read, before.refills)
     lab = _new_results(scan, before.lab_counter)
     now = _remember(before, sensed, scan, aim, lab)
-    # Under every controller, ratio control without evidence included: the ratio is kept to what a starving feeder gives.
+    # Under every controller, plain ratio control included: the others keep the ratio to what a starving one gives.
     slower, cross = cross_limit(settings, read, inforce, before.cross)
     ratio = {name: value * slower[name] for name, value in ratio_setpoints(settings, aim).items()}
     ours = settings.controller.name == "mpc"  # a baseline that overshot would not be one

@@ -166,7 +166,7 @@ class Journal:
         except sqlite3.Error as error:
             raise RecorderError(f"{self.path} cannot be used as a journal: {error}") from error
         if begun:
-            note_head(self.path, begun)
+            self._note_head(begun)
         first = self.get(1)
         owner = first.content().get("line") if first and first.kind == "genesis" else None
         if owner != line_name:
@@ -211,7 +211,7 @@ class Journal:
                 raise self._failure(error) from error
             self._packing.written()
             self.appended = row.seq
-            note_head(self.path, row)
+            self._note_head(row)
             return row
 
     def _head(self) -> Head:
@@ -252,6 +252,9 @@ class Journal:
             # after one failed flush the kernel may have dropped the page: a later "success" would not be one
             self._sick = f"{text}; it takes no more records until the service is started again"
         return RecorderError(text)
+
+    def _note_head(self, row: Row) -> None:
+        note_head(self.path, row)
 
     def _select(self, where: str, kind: str | None, tail: str, values: tuple[object, ...]) -> list[Row]:
         if kind is not None:

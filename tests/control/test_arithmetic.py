@@ -89,7 +89,8 @@ def test_a_window_is_solved_as_least_squares_and_alike_by_both(
     window = _window(np.random.default_rng(n), nodes, n, n_y)
     found, (X, cov) = _alike(compiled, window), _dense(window)
     assert pytest.approx(X, rel=1e-6, abs=1e-8) == found.X
-    assert found.newest_cov == pytest.approx(cov, rel=1e-6, abs=1e-9)
+    # Against the largest entry: what is lost in inverting the dense matrix is another on every processor.
+    assert found.newest_cov == pytest.approx(cov, rel=1e-6, abs=1e-9 * float(np.abs(cov).max()))
     assert found.mean.tobytes() == window.mean.tobytes()
     assert found.cov.tobytes() == window.cov.tobytes()
 
