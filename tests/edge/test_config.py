@@ -47,8 +47,8 @@ def test_every_shipped_line_file_reads(path: Path) -> None:
         ('model = "cdc_api_nir"\n', "", ["sensor", "all of 'registry', 'registry_id' and 'model'"]),
         ('model = "cdc_api_nir"\n', 'model = "m"\nbundle = "b"\n', ["sensor", "either 'bundle', or 'registry'"]),
         ('registry_id = "', 'registry_id = "x', ["sensor.registry_id"]),
-        ("[controller]", "[authority]\nnir_age_none_s = 60.0\n[controller]", ["nir_age_full_s 60 must be below"]),
-        ("[controller]", "[authority]\ncoverage_full = 0.3\n[controller]", ["coverage_none 0.3 must be below"]),
+        ("[authority]", "[authority]\nnir_age_none_s = 60.0", ["nir_age_full_s 60 must be below"]),
+        ("[authority]", "[authority]\ncoverage_full = 0.3", ["coverage_none 0.3 must be below"]),
     ],
 )
 def test_a_wrong_line_file_is_refused_by_name(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
@@ -82,7 +82,7 @@ def test_a_watched_line_needs_no_controller_but_may_not_steer() -> None:
 
 
 def test_how_much_room_evidence_gives_is_the_lines_own(tmp_path: Path) -> None:
-    text = TEXT.replace("[controller]", "[authority]\ninterval_none_pct = 8.0\n[controller]", 1)
+    text = TEXT.replace("[authority]", "[authority]\ninterval_none_pct = 8.0", 1)
     (tmp_path / "line.toml").write_text(text)
     config, _ = read_config(tmp_path / "line.toml")
     control = config.control()

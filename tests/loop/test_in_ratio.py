@@ -1,0 +1,51 @@
+"""A starving feeder leads the others under every controller, and a line chooses whether a new recipe is overshot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hil_sim.bench import compose_for, run_one
+from hil_sim.scenario import Scenario, load_scenario
+from hil_sim.variants import compose_variant, variant
+
+LINE_FILE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
+HOURS, AT_MIN = 0.35, 12.0
+
+
+def _early(name: str) -> Scenario:
+    """The shipped scenario with what happens brought forward."""
+    whole = load_scenario(name)
+    fault = [one.model_copy(update={"at_min": AT_MIN}) for one in whole.fault]
+    return whole.model_copy(
+        update={"fault": fault, "recipe": [one.model_copy(update={"at_min": AT_MIN}) for one in whole.recipe]}
+    )
+
+
+@pytest.mark.parametrize("controller", ["ratio", "pid", "smith", "hybrid", "mpc"])
+def test_a_bridge_slows_the_others_down_at_once(controller: str) -> None:
+    trace = run_one(compose_for(LINE_FILE, controller), _early("bridge"), 1, HOURS).trace
+    began = np.asarray(trace.time_s) >= 60 * AT_MIN
+    for name in ("FeederMcc", "FeederLac", "FeederMgst"):
+        asked = np.asarray(trace.setpoints[name])
+        assert asked[began].min() < 0.75 * asked[~began].mean(), "half of the API's flow is missing"
+        assert asked[-1] == pytest.approx(asked[~began].mean(), rel=0.05), "and back"
+    assert np.abs(trace.api_lc_pct[began] - 100.0).max() < 5.0
+
+
+def test_a_new_grade_is_overshot_where_the_line_file_says_so() -> None:
+    def most(passes: float) -> tuple[float, float]:
+        """Largest API setpoint after the change over the last one, and minutes more than 3 % off."""
+        line = compose_variant(variant(LINE_FILE, "mpc", (("authority.overshoot_passes", passes),)))
+        trace = run_one(line, _early("grade_change"), 1, HOURS + 0.1).trace
+        after = np.asarray(trace.time_s) >= 60 * AT_MIN
+        asked, off = np.asarray(trace.setpoints["FeederApi"])[after], np.abs(trace.api_lc_pct[after] - 100.0) > 3.0
+        return float(asked.max() / asked[-1]), float(off.sum()) / 60
+
+    (steps, slow_min), (overshoots, quick_min) = most(0.01), most(1.5)
+    assert steps < 1.03
+    assert overshoots > 1.05
+    assert quick_min < slow_min - 0.5
+    assert most(0.0)[0] < 1.03, "no haste at all is allowed, too"
