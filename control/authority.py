@@ -21,7 +21,9 @@ class Evidence:
 
     interval_pct: half-width of its 90 % interval, % of target, infinite without one; covered: share of the recent
     laboratory results inside it, None before there are enough; nir_age_s, lab_age_s: since the last usable spectrum
-    and the last laboratory sample (since the start while there is none); skill: of the model, None where not stated.
+    and the last laboratory sample (since the start while there is none); skill: of the model, None where not stated;
+    filling_pct: how far the API is from its target while a start is on its way, % of target: what the line was full of
+    is no evidence of a loss. 0 at any other time.
     """
 
     interval_pct: float
@@ -30,6 +32,7 @@ class Evidence:
     lab_age_s: float
     lab_seen: bool
     skill: float | None
+    filling_pct: float = 0.0
 
 
 def authority(table: AuthoritySettings, evidence: Evidence) -> Authority:
@@ -39,6 +42,7 @@ def authority(table: AuthoritySettings, evidence: Evidence) -> Authority:
         "NIR age": _ramp(evidence.nir_age_s, table.nir_age_full_s, table.nir_age_none_s),
         "laboratory age": table.lab_least
         + (1 - table.lab_least) * _ramp(evidence.lab_age_s, table.lab_age_full_s, table.lab_age_none_s),
+        "filling": _ramp(evidence.filling_pct, table.filling_full_pct, table.filling_none_pct),
     }
     if evidence.covered is not None:
         shares["coverage"] = 1 - _ramp(evidence.covered, table.coverage_none, table.coverage_full)

@@ -163,7 +163,8 @@ class AuthoritySettings(Table):
     interval_*: half-width of the estimate's 90 % interval as widened by results that missed it, % of target;
     coverage_*: share of recent laboratory results inside it; nir_age_*: since the last estimate that was not bad;
     lab_age_*: since the last laboratory sample, down to lab_least (feeders) or to none (press force); skill_*:
-    1 - (error / null model's error)^2 of the model's validation. transition_*: how much further setpoints may go from
+    1 - (error / null model's error)^2 of the model's validation; filling_*: how far the API still is from its target after
+    a start, % of target. transition_*: how much further setpoints may go from
     the ratio in a commanded change, and how long one is on its way; overshoot_passes: for how much of it they may.
     """
 
@@ -178,6 +179,8 @@ class AuthoritySettings(Table):
     lab_least: Share = 0.5
     skill_full: Share = 0.5
     skill_none: Share = 0.0
+    filling_full_pct: Positive = 5.0
+    filling_none_pct: Positive = 10.0
     force_cap_pct: Positive = 30.0
     transition_cap_pct: Annotated[float, Field(ge=0)] = 10.0
     transition_passes: Positive = 1.5
@@ -188,6 +191,7 @@ class AuthoritySettings(Table):
         for less, more in (
             ("interval_full_pct", "interval_none_pct"), ("nir_age_full_s", "nir_age_none_s"),
             ("lab_age_full_s", "lab_age_none_s"), ("coverage_none", "coverage_full"), ("skill_none", "skill_full"),
+            ("filling_full_pct", "filling_none_pct"),
         ):  # fmt: skip
             low, high = getattr(self, less), getattr(self, more)
             if low >= high:

@@ -59,18 +59,21 @@ def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, ai
     slower, cross = cross_limit(settings, read, inforce, before.cross)
     ratio = {name: value * slower[name] for name, value in ratio_setpoints(settings, aim).items()}
     ours = settings.controller.name == "mpc"  # a baseline that overshot would not be one
-    given = authority(settings.authority, _evidence(line, now, sensed, sample, aim))
     pass_s, since_s = _pass_s(settings, aim), scan.time_s - now.changed_s
     left_s = max(0.0, settings.authority.transition_passes * pass_s - since_s)
     hasty_s = min(left_s, max(0.0, settings.authority.overshoot_passes * pass_s - since_s)) if ours else 0.0
-    room = caps(settings, given, 1.0 if hasty_s > 0 else 0.0)
-    if cross.wild:
-        room = {name: 0.0 if name != settings.named("force") else cap for name, cap in room.items()}
     asked = {n: _flow_asked(inforce[n], factors.get(n, 1.0), ratio[n]) for n in ratio}
     nir = sensed.estimate
     trusted = nir is not None and nir.quality is Quality.GOOD
     seen = Observation(scan.time_s, _values(settings, sensed, scan, flows, fresh=fresh), asked, aim, lab, trusted)
     belief, memory = observe(control.observer, before.observer, seen)
+    # What the line was full of is no loss: unless it may be hurried, it is filled in ratio.
+    starting = left_s > 0 and hasty_s == 0 and now.changed_s == now.begun_s
+    filling_pct = 100 * abs(belief.api_pct / aim.api_pct - 1) if starting else 0.0
+    given = authority(settings.authority, _evidence(line, now, sensed, sample, aim, filling_pct))
+    room = caps(settings, given, 1.0 if hasty_s > 0 else 0.0)
+    if cross.wild:
+        room = {name: 0.0 if name != settings.named("force") else cap for name, cap in room.items()}
     made = Situation(
         scan.time_s, settings.cycle_s, aim, belief, nir, inforce, envelopes(settings, scan), factors, ratio,
         room, given, left_s, hasty_s, sample.acted.outcome == "late",
@@ -127,7 +130,9 @@ def _same_recipe(before: Target | None, aim: Target) -> bool:
     return abs(aim.throughput_kg_h - before.throughput_kg_h) <= CREEPS * before.throughput_kg_h
 
 
-def _evidence(line: Line, now: Remembered, sensed: Sensed, sample: Sample, aim: Target) -> Evidence:
+def _evidence(
+    line: Line, now: Remembered, sensed: Sensed, sample: Sample, aim: Target, filling_pct: float
+) -> Evidence:
     time_s, begun_s = sample.scan.time_s, now.begun_s or 0.0
     licence = sample.licence
     bundle = None if licence is None else line.sensors.get(licence.bundle_hash)
@@ -139,6 +144,7 @@ def _evidence(line: Line, now: Remembered, sensed: Sensed, sample: Sample, aim: 
         lab_age_s=time_s - (begun_s if now.lab_s is None else now.lab_s),
         lab_seen=now.lab_s is not None,
         skill=None if bundle is None else bundle.card.skill,
+        filling_pct=filling_pct,
     )
 
 

@@ -20,6 +20,7 @@ shares = st.floats(min_value=0.0, max_value=1.0)
 evidences = st.builds(
     Evidence, interval_pct=st.floats(min_value=0.0, max_value=40.0), covered=st.none() | shares, nir_age_s=ages,
     lab_age_s=ages, lab_seen=st.booleans(), skill=st.none() | shares,
+    filling_pct=st.floats(min_value=0.0, max_value=100.0),
 )  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def test_the_best_evidence_gives_all_of_the_room_and_says_nothing() -> None:
     assert authority(TABLE, BEST) == Authority(1.0, 1.0, "")
 
 
-@given(evidences, st.sampled_from(["interval_pct", "nir_age_s", "lab_age_s"]), st.floats(min_value=0.0, max_value=1e4))
+@given(evidences, st.sampled_from(["interval_pct", "nir_age_s", "lab_age_s", "filling_pct"]), st.floats(min_value=0.0, max_value=1e4))
 def test_more_doubt_never_gives_more_room(seen: Evidence, what: str, more: float) -> None:
     worse = replace(seen, **{what: getattr(seen, what) + more})
     assert authority(TABLE, worse).pat <= authority(TABLE, seen).pat
@@ -49,6 +50,7 @@ def test_the_room_is_the_product_of_its_parts_and_names_the_least(seen: Evidence
         authority(TABLE, replace(BEST, lab_age_s=seen.lab_age_s)).pat,
         authority(TABLE, replace(BEST, covered=seen.covered)).pat,
         authority(TABLE, replace(BEST, skill=seen.skill)).pat,
+        authority(TABLE, replace(BEST, filling_pct=seen.filling_pct)).pat,
     ]
     given_now = authority(TABLE, seen)
     assert given_now.pat == pytest.approx(math.prod(alone))
@@ -62,6 +64,7 @@ def test_the_room_is_the_product_of_its_parts_and_names_the_least(seen: Evidence
     [
         ("interval_pct", 12.5, 0.5), ("nir_age_s", 480.0, 0.5), ("covered", 0.5, 0.5), ("skill", 0.25, 0.5),
         ("lab_age_s", 7200.0, 0.75), ("lab_age_s", 1e6, 0.5), ("interval_pct", 20.0, 0.0), ("nir_age_s", 900.0, 0.0),
+        ("filling_pct", 5.0, 1.0), ("filling_pct", 7.5, 0.5), ("filling_pct", 10.0, 0.0),
     ],
 )  # fmt: skip
 def test_the_ramps_are_where_the_table_says(what: str, half: float, value: float) -> None:
@@ -69,7 +72,7 @@ def test_the_ramps_are_where_the_table_says(what: str, half: float, value: float
 
 
 def test_what_is_no_number_gives_no_room() -> None:
-    for what in ("interval_pct", "nir_age_s"):
+    for what in ("interval_pct", "nir_age_s", "filling_pct"):
         assert authority(TABLE, replace(BEST, **{what: math.nan})).pat == 0.0
     assert authority(TABLE, replace(BEST, interval_pct=math.inf)).pat == 0.0
 

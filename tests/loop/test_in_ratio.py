@@ -24,6 +24,18 @@ def _early(name: str) -> Scenario:
     )
 
 
+def test_a_line_full_of_placebo_is_filled_in_ratio_unless_it_may_be_hurried() -> None:
+    def most_pct(passes: float) -> float:
+        """How far the API's setpoint goes above the recipe's while the line fills, %."""
+        line = compose_variant(variant(LINE_FILE, "mpc", (("authority.overshoot_passes", passes),)))
+        trace = run_one(line, load_scenario("start_up"), 2, 0.3).trace
+        filling = np.asarray(trace.api_lc_pct) < 90.0
+        return 100.0 * float(np.asarray(trace.setpoints["FeederApi"])[filling].max() / 2.0 - 1.0)
+
+    assert most_pct(0.01) < 0.1
+    assert most_pct(1.5) > 1.0
+
+
 @pytest.mark.parametrize("controller", ["ratio", "pid", "smith", "hybrid", "mpc"])
 def test_a_bridge_slows_the_others_down_at_once(controller: str) -> None:
     trace = run_one(compose_for(LINE_FILE, controller), _early("bridge"), 1, HOURS).trace
