@@ -63,7 +63,7 @@ trials: setup
 	OMP_NUM_THREADS=1 $(BIN)/patloop hil trials deploy/lines/cdc_ref_1.toml --cycles 10000 --seed 1 --json out/trials.json
 
 kpi: setup
-	OMP_NUM_THREADS=1 $(BIN)/patloop bench deploy/lines/cdc_ref_1.toml --seeds 20 --jobs 2 --resume --out out/kpi --json out/kpi/kpi.json
+	OMP_NUM_THREADS=1 $(BIN)/patloop bench deploy/lines/cdc_ref_1.toml --seeds 20 --hours 1.5 --jobs 2 --resume --out out/kpi --json out/kpi/kpi.json
 
 upsets: setup
 	OMP_NUM_THREADS=1 $(BIN)/patloop hil upsets deploy/lines/cdc_ref_1.toml --n 1000 --jobs 2 --resume --out out/upsets --json out/upsets/upsets.json

@@ -62,7 +62,8 @@ def caps(settings: ControlSettings, room: Authority, transition: float) -> dict[
     table, found = settings.authority, {}
     for mv in settings.mv:
         if mv.role == "force":
-            found[mv.name] = room.weight * table.force_cap_pct
+            # A press with handles of its own keeps the weight: the force loop's setpoint stands by.
+            found[mv.name] = room.weight * table.force_cap_pct if settings.press is None else 0.0
         else:
             share = 1.0 if mv.role == "api" else FILLERS_FOLLOW
             extra = transition * share * table.transition_cap_pct

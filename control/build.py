@@ -13,9 +13,10 @@ from pathlib import Path
 import casadi as ca
 import numpy as np
 
-from control.bundle import settings_hash
+from control.bundle import press_hash, settings_hash
 from control.compile import functions_of
 from control.compiled import FUNCTIONS, Card
+from control.errors import ControlError
 from control.problem import Problem
 from control.settings import ControlSettings
 
@@ -31,6 +32,20 @@ def line_problem(settings: ControlSettings) -> Problem:
 def build_bundle(settings: ControlSettings, out: Path) -> None:
     """Compile the line's control problem and write the bundle folder `out`."""
     write_bundle(line_problem(settings), settings_hash(settings), out)
+
+
+def build_press_bundle(settings: ControlSettings, out: Path) -> None:
+    """Compile the problem of the line's press, write the bundle folder `out`. Raises ControlError without [press]."""
+    table = settings.press
+    if table is None:
+        raise ControlError("the line file has no table [press]: there is nothing to build")
+    rates = table.fill_depth.rate_per_s, table.thickness.rate_per_s, table.turret.rate_per_s
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # do-mpc warns of optional packages that are not needed here
+        from control.plants.press import problem
+
+        made = problem(table.model, table.room, settings.cycle_s, table.horizon_steps, rates)
+    write_bundle(made, press_hash(settings), out)
 
 
 def write_bundle(problem: Problem, made_for: str, out: Path) -> None:

@@ -102,6 +102,22 @@ def settings_hash(settings: ControlSettings) -> str:
     return hashlib.sha256(json.dumps(baked, sort_keys=True).encode()).hexdigest()
 
 
+def press_hash(settings: ControlSettings) -> str:
+    """SHA-256 of every setting that is baked into the bundle of the press: cycle, model, limits, room and rates."""
+    assert settings.press is not None, "only a line with [press] has such a bundle"
+    left_out = {"bundle", "hardness_n", "remember_s"}
+    told = settings.press.model_dump(mode="json", exclude=left_out)
+    for handle in ("fill_depth", "thickness", "turret"):
+        told[handle].pop("resolution")  # of a drive, not of the model
+    baked = {"cycle_s": settings.cycle_s, "press": told}
+    return hashlib.sha256(json.dumps(baked, sort_keys=True).encode()).hexdigest()
+
+
+def load_press(settings: ControlSettings, path: Path) -> ControllerBundle:
+    """Read, check and return the bundle of the line's press at `path`; ControlError names what disagrees."""
+    return load_bundle_for(press_hash(settings), path)
+
+
 def load_controller(settings: ControlSettings, path: Path) -> ControllerBundle:
     """Read, check and return a line's bundle at `path`; ControlError names what disagrees and how to mend it."""
     return load_bundle_for(settings_hash(settings), path)
@@ -109,7 +125,7 @@ def load_controller(settings: ControlSettings, path: Path) -> ControllerBundle:
 
 def load_bundle_for(made_for: str, path: Path) -> ControllerBundle:
     """Read, check and return the bundle at `path` that was made for settings of this hash. Raises ControlError."""
-    mend = "build it again: patloop control build LINE.toml --out BUNDLE"
+    mend = "build it again: patloop control build (a press: build-press) LINE.toml --out BUNDLE"
     try:
         raw = (path / "card.toml").read_bytes()
         card = tomllib.loads(raw.decode())

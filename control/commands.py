@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from pydantic import ValidationError
@@ -12,7 +14,10 @@ from control.errors import ControlError
 from control.settings import ControlSettings
 from soft_sensors.console import LazyGroup
 
-TABLES = ("recipe", "mv", "plant", "observer", "controller")
+if TYPE_CHECKING:
+    from control.bundle import ControllerBundle
+
+TABLES = ("recipe", "mv", "plant", "observer", "controller", "press")
 # Name -> module and attribute, imported when it is called.
 COMMANDS = {
     name: f"control.registry_commands:{attribute}"
@@ -47,10 +52,33 @@ def build(line: Path, out: Path) -> None:
     from control.bundle import load_controller
 
     settings = read_settings(line)
-    click.echo(f"building the model '{settings.plant.name}' ...")
+    _built(settings, f"the model '{settings.plant.name}'", build_bundle, load_controller, out)
+
+
+@control.command("build-press")
+@click.argument("line", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="bundle folder to write")
+def build_press(line: Path, out: Path) -> None:
+    """Compile the model of LINE.toml's press ([press]: fill depth, thickness, turret) into a bundle.
+
+    \b
+    Example:
+      patloop control build-press deploy/lines/cdc_press_1.toml --out deploy/models/cdc_press
+    """
+    from control.build import build_press_bundle
+    from control.bundle import load_press
+
+    _built(read_settings(line), "the model of the press", build_press_bundle, load_press, out)
+
+
+def _built(
+    settings: ControlSettings, what: str, made: Callable[[ControlSettings, Path], None],
+    loaded: Callable[[ControlSettings, Path], ControllerBundle], out: Path,
+) -> None:  # fmt: skip
+    click.echo(f"building {what} ...")
     try:
-        build_bundle(settings, out)
-        bundle = load_controller(settings, out)
+        made(settings, out)
+        bundle = loaded(settings, out)
     except ControlError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"wrote {out}: {len(bundle.states)} states, {len(bundle.inputs)} inputs, hash {bundle.bundle_hash[:12]}")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from control.press_settings import PressSettings, Setpoint
 from control.tunings import (
     EconomicSettings,
     HybridSettings,
@@ -32,26 +33,16 @@ class FeedFactor(Table):
     beta_per_kg: Positive
 
 
-class ManipulatedVariable(Table):
-    """One setpoint that the service may move, with every limit spelled out.
+class ManipulatedVariable(Setpoint):
+    """One setpoint of feeders or press force; trim_cap_pct: how far PAT may move a feeder's from its ratio."""
 
-    resolution: the drive's own step, in the setpoint's unit; smaller moves would be sent in vain.
-    """
-
-    name: str
     role: Literal["api", "filler", "lubricant", "force"]
     unit: Literal["kg/h", "kN"]
-    low: float
-    high: float
-    rate_per_s: Positive
     trim_cap_pct: Positive | None = None
-    resolution: Positive | None = None
     feed_factor: FeedFactor | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> ManipulatedVariable:
-        if self.low >= self.high:
-            raise ValueError(f"mv '{self.name}': low {self.low} is not below high {self.high}")
+    def _capped(self) -> ManipulatedVariable:
         if self.role != "force" and self.trim_cap_pct is None:
             raise ValueError(f"mv '{self.name}': a feeder needs trim_cap_pct (authority of PAT over the ratio)")
         return self
@@ -163,9 +154,9 @@ class AuthoritySettings(Table):
     interval_*: half-width of the estimate's 90 % interval as widened by results that missed it, % of target;
     coverage_*: share of recent laboratory results inside it; nir_age_*: since the last estimate that was not bad;
     lab_age_*: since the last laboratory sample, down to lab_least (feeders) or to none (press force); skill_*:
-    1 - (error / null model's error)^2 of the model's validation; filling_*: how far the API still is from its target after
-    a start, % of target. transition_*: how much further setpoints may go from
-    the ratio in a commanded change, and how long one is on its way; overshoot_passes: for how much of it they may.
+    1 - (error / null model's error)^2 of the model's validation; filling_*: how far the API still is from its target
+    after a start, % of target. transition_*: how much further setpoints may go from the ratio in a commanded change,
+    and how long one is on its way; overshoot_passes: for how much of it they may.
     """
 
     interval_full_pct: Positive = 5.0
@@ -252,6 +243,12 @@ class ControlSettings(Table):
     observer: ObserverSettings = ObserverSettings()
     authority: AuthoritySettings = AuthoritySettings()
     controller: ControllerSettings
+    press: PressSettings | None = Field(default=None, exclude_if=lambda table: table is None)
+
+    @property
+    def setpoints(self) -> tuple[Setpoint, ...]:
+        """All that goes over the wire: feeders and press force, and the press's handles where it has them."""
+        return self.mv if self.press is None else (*self.mv, *self.press.handles)
 
     @model_validator(mode="after")
     def _roles(self) -> ControlSettings:
@@ -263,7 +260,10 @@ class ControlSettings(Table):
             raise ValueError(
                 f"recipe.filler_split names {sorted(self.recipe.filler_split)}, mv fillers {sorted(fillers)}"
             )
-        for mv in self.mv:
+        names = [mv.name for mv in self.setpoints]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"mv and press: {sorted(twice)} is the name of more than one setpoint")
+        for mv in self.setpoints:
             if mv.resolution is not None and mv.resolution > mv.rate_per_s * self.cycle_s:
                 most = mv.rate_per_s * self.cycle_s
                 raise ValueError(f"mv '{mv.name}': resolution {mv.resolution:g} is more than a cycle's rate {most:g}")
@@ -283,6 +283,6 @@ class ControlSettings(Table):
 
 __all__ = [
     "AuthoritySettings", "ControlSettings", "ControllerSettings", "EconomicSettings", "FeedFactor", "HybridSettings",
-    "ManipulatedVariable", "MpcSettings", "ObserverSettings", "PidSettings", "Plant", "Positive", "Recipe",
-    "RefillLevels", "RefillSettings", "Share", "SmithSettings", "StepTestSettings", "Table",
+    "ManipulatedVariable", "MpcSettings", "ObserverSettings", "PidSettings", "Plant", "Positive", "PressSettings",
+    "Recipe", "RefillLevels", "RefillSettings", "Setpoint", "Share", "SmithSettings", "StepTestSettings", "Table",
 ]  # fmt: skip

@@ -144,7 +144,7 @@ def _made(bundle: ControllerBundle, situation: Situation, decision: Decision) ->
         time_s=situation.time_s,
         x0=np.array(situation.belief.state),
         before=np.array([situation.working[name] for name in bundle.inputs]) / scale,
-        P=bundle.targets(situation.target, bundle.horizon_steps + 1, situation.transition_s),
+        P=bundle.targets(situation.target, bundle.horizon_steps + 1, situation.hasty_s),
         bounds=room(bundle, situation),
         move=np.array([decision.setpoints[name] for name in bundle.inputs]) / scale,
     )

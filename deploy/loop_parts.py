@@ -141,6 +141,10 @@ def _decide(control: ControlSettings) -> Part:
         lines.append(f"refills kept {chosen.refills.margin_s:g} s apart")
         told = (f"{name}: {', '.join(_numbers(level))}" for name, level in chosen.refills.levels.items())
         details += [f"refill of {line}" for line in told]
+    if control.press is not None:
+        table = control.press
+        lines.append(f"press by {table.bundle.name}: weight, {table.hardness_n:g} N, hopper level")
+        details += [f"{h.name}: {h.low:g} to {h.high:g} {h.unit}, {h.rate_per_s:g} a second" for h in table.handles]
     return Part("decide", "controller", tuple(lines), tuple(details), _no_bundle(chosen))
 
 
@@ -174,7 +178,7 @@ def _actuate(config: LineConfig, control: ControlSettings) -> Part:
     lines = ["each setpoint: " + ", ".join(WRITTEN), "Apc.HeartbeatIn, Apc.Request", "and read back next cycle"]
     if config.diversion is not None:
         lines.append("Apc.DivertRequest to the gate")
-    named = [f"{mv.name}.{tag}" for mv in control.mv for tag in WRITTEN]
+    named = [f"{mv.name}.{tag}" for mv in control.setpoints for tag in WRITTEN]
     asked = () if control.controller.refills is None else control.controller.refills.levels
     if asked:
         lines.append(f"{REFILL} of {len(asked)} feeders")

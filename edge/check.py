@@ -203,7 +203,7 @@ async def _online(line: Line, remote: OpcUaLine) -> list[Checked]:
 
 def _tags(line: Line, scan: Scan, units: dict[str, str]) -> list[Checked]:
     found = []
-    for mv in line.config.mv:
+    for mv in line.config.setpoints:
         told = units.get(mv.name)
         wrong = "" if told is None else disagreement(told, mv.unit)
         if wrong:

@@ -7,8 +7,9 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from control.press_settings import PressSettings, Setpoint
 from control.settings import (
     AuthoritySettings,
     ControllerSettings,
@@ -193,6 +194,12 @@ class LineConfig(Table):
     observer: ObserverSettings = ObserverSettings()
     authority: AuthoritySettings = AuthoritySettings()
     controller: ControllerSettings | None = None
+    press: PressSettings | None = Field(default=None, exclude_if=lambda table: table is None)
+
+    @property
+    def setpoints(self) -> tuple[Setpoint, ...]:
+        """All that goes over the wire: feeders and press force, and the press's handles where it has them."""
+        return self.mv if self.press is None else (*self.mv, *self.press.handles)
 
     @model_validator(mode="after")
     def _whole(self) -> LineConfig:
@@ -200,6 +207,8 @@ class LineConfig(Table):
         missing = [name for name, part in parts.items() if part is None]
         if missing and len(missing) != len(parts):
             raise ValueError(f"a controlled line needs all of {sorted(parts)}; missing: {missing}")
+        if missing and self.press is not None:
+            raise ValueError("[press] is part of a controlled line: it needs [controller], too")
         if missing and self.line.mode_ceiling is not Mode.MONITOR:
             raise ValueError("without [controller] the mode_ceiling must be 'monitor'")
         if not missing and (self.opcua is None or self.diversion is None):
@@ -234,6 +243,7 @@ class LineConfig(Table):
             observer=self.observer,
             authority=self.authority,
             controller=self.controller,
+            press=self.press,
         )
 
 
@@ -257,28 +267,11 @@ def parse_config(tables: dict[str, object], path: Path) -> LineConfig:
     except ValidationError as error:
         raise ConfigError(f"{path}: {_first(error)}") from error
     folder = path.resolve().parent
-    changes: dict[str, object] = {
-        "line": config.line.model_copy(update={"state_dir": (folder / config.line.state_dir).resolve()}),
-    }
-    models = {"bundle": config.sensor.bundle, "registry": config.sensor.registry}
-    there = {name: (folder / path).resolve() for name, path in models.items() if path is not None}
-    changes["sensor"] = config.sensor.model_copy(update=there)
-    table = config.analyser
-    named = {"spectra": table.spectra, "folder": table.folder, "verification": table.verification}
-    found = {name: (folder / path).resolve() for name, path in named.items() if path is not None}
-    changes["analyser"] = config.analyser.model_copy(update=found)
-    if config.lab is not None and config.lab.folder is not None:
-        changes["lab"] = config.lab.model_copy(update={"folder": (folder / config.lab.folder).resolve()})
-    if config.record is not None:
-        changes["record"] = config.record.model_copy(update={"archive": (folder / config.record.archive).resolve()})
-    for name, told in (("mqtt", config.mqtt), ("postgres", config.postgres)):
-        if told is not None:
-            paths = {key: (folder / value).resolve() for key, value in told if isinstance(value, Path)}
-            changes[name] = told.model_copy(update=paths)
-    if config.controller is not None:
-        held = {"bundle": config.controller.bundle, "registry": config.controller.registry}
-        lie = {name: (folder / path).resolve() for name, path in held.items() if path is not None}
-        changes["controller"] = config.controller.model_copy(update=lie)
+    changes: dict[str, object] = {}
+    for name, table in config:
+        if isinstance(table, BaseModel):
+            paths = {key: (folder / value).resolve() for key, value in table if isinstance(value, Path)}
+            changes |= {name: table.model_copy(update=paths)} if paths else {}
     return config.model_copy(update=changes)
 
 

@@ -14,9 +14,10 @@ from control.assess import Finding, assess, assess_estimate, assess_material
 from control.decide.economic import Economy, aimed, judged
 from control.decide.run_down import RunDown, answered, lowered
 from control.guard import Permission, Room, guard, guard_refill
+from control.press import PressMemory
 from control.settings import ControlSettings
-from control.signals import Command, Decision, Estimate, Mode, Target
-from control.track import Tracked, TrackMemory, track
+from control.signals import Command, Decision, Estimate, Mode, Situation, Target
+from control.track import TrackMemory, track
 from edge.acquire.protections import missing, spoken
 from edge.actuate import handshake
 from edge.actuate.verified import Sent, Step, admit, read_back, remember, without_setpoints
@@ -26,6 +27,7 @@ from edge.lab.settings import LabTable
 from edge.line import Line
 from edge.material import material
 from edge.ports import Actuator, Clock, Recorder, Source
+from edge.pressing import believed, joined, pressed, told_of_press
 from edge.refills import refill_wanted, told_of_refills
 from edge.sensing import Sensed, fit_for_closed_loop, sense, told_of_model
 from edge.signals import Acted, Alarm, Link, Request, Sample, Scan, Thought
@@ -56,6 +58,7 @@ class Loop:
     remembered: Remembered = field(default_factory=Remembered)
     tracking: TrackMemory | None = None
     controller: Any = None
+    press: PressMemory | None = None
     alarms: tuple[Alarm, ...] = ()
     pending: tuple[Alarm, ...] = ()
     sent: Sent = field(default_factory=Sent)
@@ -116,8 +119,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, taken: tuple[int, ...], *, fr
         fit = Permission(given=False, reason=f"model: {licensed.reason}")
     if run_down.stopped:
         fit = Permission(given=False, reason=run_down.sentence)
-    belief, decision, room_given = None, None, None
-    tracked: Tracked | None = None
+    belief, decision, room_given, tracked, handles = None, None, None, None, None
     command = Command(loop.mode, {}, {}, holding=True, divert=False, reasons=(f"hold: {fit.reason}",))
     release = _release(line, loop, sample)
     has = spoken("full" if line.config.opcua is None else line.config.opcua.handshake)
@@ -127,20 +129,20 @@ def _steer(line: Line, loop: Loop, sample: Sample, taken: tuple[int, ...], *, fr
         scan = replace(scan, lims=loop.lab.waiting)  # those that came while nothing could be done with them, too
         sample = replace(sample, scan=scan)
         seen, remembered = situation(line, loop.remembered, loop.sensed, sample, aim, fresh=fresh)
-        belief, room_given = seen.belief, seen.authority
+        handles, press = pressed(settings, control.press_controller, scan, seen, loop.press)
+        belief, room_given = believed(seen.belief, handles), seen.authority
         shown = material(settings, line.config.track, scan, aim, loop.estimate, belief)
         tracked, tracking = track(control.tracker, loop.tracking, shown)
         reject = tracked.divert
         decision, memory = control.controller.decide(seen, loop.controller)
-        centre = {n: v * seen.refill_factor.get(n, 1.0) for n, v in seen.ratio.items()}
-        room = Room(seen.working, seen.envelopes, centre, seen.caps_pct, settings.cycle_s)
-        command = guard(loop.mode, decision, room, authority, fit, reject)
+        decision = joined(decision, handles)
+        command = guard(loop.mode, decision, _room(settings, seen), authority, fit, reject)
         command = guard_refill(command, refill_wanted(settings, scan, seen, remembered))
         economy = judged(settings, economy, seen, command, diverting=reject.given)
         # After a hold a controller starts anew from what the PLC works with: no bump.
         loop = replace(
             loop, lab=observed(loop.lab), remembered=remembered, tracking=tracking,
-            controller=None if command.holding else memory,
+            controller=None if command.holding else memory, press=press,
         )  # fmt: skip
     shake, wire = handshake.wire(shake, loop.mode, command.writes, reject, has, command.refill)
     if loop.mode is Mode.ADVISE and not licensed.given:
@@ -151,6 +153,7 @@ def _steer(line: Line, loop: Loop, sample: Sample, taken: tuple[int, ...], *, fr
     if aim is not None or findings:
         if aim is not None:
             findings += assess(settings, aim, belief, decision, command)
+        findings += told_of_press(handles)
         if aim is not None and tracked is not None:
             findings += assess_material(tracked, belief, aim)
         alarms, pending = update(alarms, pending, findings, scan.time_s)
@@ -164,6 +167,12 @@ def _steer(line: Line, loop: Loop, sample: Sample, taken: tuple[int, ...], *, fr
         loop, handshake=shake, target=recipe, economy=economy, alarms=alarms, pending=pending, holding_since_s=since_s
     )
     return thought, carried
+
+
+def _room(settings: ControlSettings, seen: Situation) -> Room:
+    """Where the plant is and how far it may be moved from there, as the guard looks at it."""
+    centre = {n: v * seen.refill_factor.get(n, 1.0) for n, v in seen.ratio.items()}
+    return Room(seen.working, seen.envelopes, centre, seen.caps_pct, settings.cycle_s)
 
 
 def _run_down(

@@ -6,13 +6,14 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from control.bundle import ControllerBundle, load_controller
+from control.bundle import ControllerBundle, load_controller, load_press
 from control.decide import Controller, controller
 from control.errors import ControlError
 from control.governed import Release, load_released, released
 from control.native import cache_folder, native
 from control.observe import Observer
 from control.observe.detectable import untold
+from control.press import PressController
 from control.settings import ControlSettings
 from control.signals import Mode
 from control.track import Tracker, tracker
@@ -25,12 +26,15 @@ from edge.ports import Instrument, Licences
 from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.errors import SensorError
 
+UNROUNDED = 1e-9  # the step of a drive that takes any number
+
 
 @dataclass(frozen=True)
 class Control:
     """The controlling half of a line: settings, the checked bundle, observer, controller and material tracking.
 
-    folder: where the bundle lies; release: what its registry says of it, None for a bundle that nobody governs.
+    folder: where the bundle lies; release: what its registry says of it, None for a bundle that nobody governs; press:
+    what moves the press's handles, None where the line file has none.
     """
 
     settings: ControlSettings
@@ -40,6 +44,31 @@ class Control:
     tracker: Tracker
     folder: Path
     release: Release | None = None
+    press: Press | None = None
+
+    @property
+    def press_controller(self) -> PressController | None:
+        """What moves the press's handles, None where there are none."""
+        return None if self.press is None else self.press.controller
+
+
+@dataclass(frozen=True)
+class Press:
+    """What moves the press's handles: the controller on its checked bundle, and where that lies."""
+
+    bundle: ControllerBundle
+    controller: PressController
+    folder: Path
+
+    @staticmethod
+    def of(settings: ControlSettings, bundle: ControllerBundle, folder: Path) -> Press:
+        """The press that the settings describe, on a checked bundle that lies in a folder."""
+        table = settings.press
+        assert table is not None, "asked for only where the line file has [press]"
+        if settings.controller.native:
+            bundle = native(bundle, cache_folder())
+        depth, thickness, turret = (handle.resolution or UNROUNDED for handle in table.handles)
+        return Press(bundle, PressController(bundle, (depth, thickness, turret), table.remember_s), folder)
 
 
 @dataclass(frozen=True)
@@ -65,6 +94,8 @@ class Line:
         found |= {f"sensor {digest}": (digest, folder) for digest, folder in folders.items()}
         if self.control is not None:
             found["controller"] = (self.control.bundle.bundle_hash, self.control.folder)
+            if self.control.press is not None:
+                found["press"] = (self.control.press.bundle.bundle_hash, self.control.press.folder)
         return found
 
 
@@ -124,6 +155,7 @@ def compose_control(config: LineConfig) -> Control | None:
         bundle, folder, release = _controller_bundle(settings)
         if settings.controller.native:
             bundle = native(bundle, cache_folder())
+        press = None if settings.press is None else _press(settings, settings.press.bundle)
     except ControlError as error:
         raise ConfigError(str(error)) from error
     tracking = tracker(settings, config.track, limits.api_limit_lc_pct, limits.sigmas)
@@ -133,7 +165,11 @@ def compose_control(config: LineConfig) -> Control | None:
             f"controller bundle: no measurement ever tells {', '.join(unknown)}: control would keep an offset; "
             "take it out of the model in control/plants, or give the model a measurement"
         )
-    return Control(settings, bundle, observer, decides, tracking, folder, release)
+    return Control(settings, bundle, observer, decides, tracking, folder, release, press)
+
+
+def _press(settings: ControlSettings, folder: Path) -> Press:
+    return Press.of(settings, load_press(settings, folder), folder)
 
 
 def _controller_bundle(settings: ControlSettings) -> tuple[ControllerBundle, Path, Release | None]:

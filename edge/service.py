@@ -124,10 +124,17 @@ def start_body(line: Line) -> dict[str, object]:
         "config_hash": line.config_hash,
         "sensor_hash": line.sensor.bundle_hash,
         "controller_hash": None if line.control is None else line.control.bundle.bundle_hash,
+        **_press(line),
         "controller_release": _release(line),
         "unprotected": [] if line.config.opcua is None else list(missing(line.config.opcua.handshake)),
         "config": line.config.model_dump(mode="json"),
     }
+
+
+def _press(line: Line) -> dict[str, object]:
+    """The bundle of the press's handles; nothing where there are none, so that such a start reads as it always did."""
+    press = None if line.control is None else line.control.press
+    return {} if press is None else {"press_hash": press.bundle.bundle_hash}
 
 
 def _release(line: Line) -> dict[str, object] | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from control.guard import Permission
-from control.settings import ControlSettings, ManipulatedVariable
+from control.settings import ControlSettings, Setpoint
 from control.signals import Envelope, FeederReading, Quality, Reading, Target
 from edge.signals import Acted, Link, Scan
 
@@ -30,7 +30,7 @@ def reading(scan: Scan, tag: str) -> Reading:
     return found
 
 
-def possible(mv: ManipulatedVariable, found: Reading) -> Reading:
+def possible(mv: Setpoint, found: Reading) -> Reading:
     """A reading in a setpoint's own unit (kg/h, kN), bad where it is more, or less, than the line can give."""
     if found.quality is Quality.BAD or -BEYOND / 20 * mv.high <= found.value <= BEYOND * mv.high:
         return found
@@ -71,14 +71,14 @@ def feeders(settings: ControlSettings, scan: Scan) -> dict[str, FeederReading]:
 
 def working(settings: ControlSettings, scan: Scan) -> dict[str, float]:
     """The setpoints the PLC works with, read back; NaN where unknown, or where no PLC would work with them."""
-    found = {mv.name: possible(mv, reading(scan, f"{mv.name}.SP_Working")) for mv in settings.mv}
+    found = {mv.name: possible(mv, reading(scan, f"{mv.name}.SP_Working")) for mv in settings.setpoints}
     return {name: value.value if usable(value) else math.nan for name, value in found.items()}
 
 
 def envelopes(settings: ControlSettings, scan: Scan) -> dict[str, Envelope]:
     """Own limits and the PLC's, whichever is tighter; what the PLC does not tell is left to our own."""
     found = {}
-    for mv in settings.mv:
+    for mv in settings.setpoints:
         plc = {key: reading(scan, f"{mv.name}.{key}") for key in ("SP_LoLim", "SP_HiLim", "SP_RateLim", "DevLimit")}
         low = max(mv.low, plc["SP_LoLim"].value) if usable(plc["SP_LoLim"]) else mv.low
         high = min(mv.high, plc["SP_HiLim"].value) if usable(plc["SP_HiLim"]) else mv.high
@@ -105,7 +105,7 @@ def freshness(settings: ControlSettings, scan: Scan, acted: Acted) -> Permission
     if acted.read_back == "foreign":
         told = "; ".join(f"{tag} {said}" for tag, said in sorted(acted.codes.items()))
         return Permission(given=False, reason=f"the PLC has setpoints that are not ours: {told}")
-    needed = [*RECIPE, *(f"{mv.name}.SP_Working" for mv in settings.mv)]
+    needed = [*RECIPE, *(f"{mv.name}.SP_Working" for mv in settings.setpoints)]
     found = {tag: reading(scan, tag) for tag in needed}
     found |= {f"{n}.PV": f.flow_kg_h for n, f in feeders(settings, scan).items() if not f.volumetric}
     for tag, value in found.items():

@@ -72,9 +72,9 @@ def kpis(trace: Trace, from_s: float = WARM_UP_S, loss_at_s: float | None = None
     """Compute the figures by name; raises ValueError when fewer than two samples lie after from_s.
 
     from_s: judged from then on (s after the start); loss_at_s: when API began to be lost unseen. Percentages of label
-    claim or of the time in which tablets are made; iae: integral of |error|, % min; travel in % of each variable's
-    mean, summed over all; ideal_diverted_kg: mass that truly was out of specification; the rest in minutes, None where
-    it was never met: settling_min from the last change of the API target (None without one), first_within_min from
+    claim or of the time in which tablets are made; weight_rms_pct: from the weight's target; iae: integral of |error|,
+    % min; travel in % of each variable's mean, summed over all; ideal_diverted_kg: mass that truly was out of
+    specification; the rest in minutes, None where it was never met: settling_min from the last change of the API target (None without one), first_within_min from
     from_s until the 60 s mean of the API stays within 3 % for 5 min, back_within_1pct_min from loss_at_s until it stays
     within 1 % for 5 min.
     """
@@ -101,6 +101,8 @@ def kpis(trace: Trace, from_s: float = WARM_UP_S, loss_at_s: float | None = None
         "time_outside_3pct": _share_pct(deviation > 3.0),
         "time_outside_5pct": _share_pct(deviation > 5.0),
         "weight_rsd_pct": _rsd_pct(weight),
+        "weight_rms_pct": _rms_pct(weight / trace.target_weight_mg[keep]),
+        "hardness_rsd_pct": _rsd_pct(hardness),
         "weight_mean_error_pct": 100.0 * float((weight / trace.target_weight_mg[keep]).mean()) - 100.0,
         "hardness_in_limits_pct": _share_pct(hard),
         "released_oos_kg": float(step_kg[oos & ~diverted].sum()),
@@ -147,6 +149,10 @@ def _stays_min(api_lc_pct: FloatArray, dt_s: float, within_pct: float) -> float 
 
 def _rsd_pct(values: FloatArray) -> float:
     return 100.0 * float(values.std()) / float(values.mean())
+
+
+def _rms_pct(of_target: FloatArray) -> float:
+    return 100.0 * math.sqrt(float(np.mean((of_target - 1.0) ** 2)))
 
 
 def _share_pct(flags: BoolArray) -> float:

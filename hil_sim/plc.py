@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from hil_sim.handshake import Authority, PlcMode, Shed
 from hil_sim.line.line import Line, Orders
 from hil_sim.line.parameters import FEEDERS, LineParameters
+from hil_sim.press_loops import LEVEL_HIGH_PCT, LEVEL_LOW_PCT, LOOP_DRIVEN, PressLoops
 from hil_sim.setpoints import SATURATED, SetpointSlot, Verdict
 from hil_sim.tags import FEEDER_MVS, MVS
 
 REFUSALS_TO_SHED = 3
 FORCE_TRIP_KN = 20.0
 FORCE_TRIP_S = 5.0
-LEVEL_LOW_PCT, LEVEL_HIGH_PCT = 5.0, 95.0
-FORCE_GAIN_KN_MM = 8.5  # slope of the reference tablet's force over fill depth; the loop only needs its order
-FORCE_INTEGRAL_S = 10.0
 FORCE_FILTER_S = 1.6  # one revolution at 37 rpm
-LEVEL_GAIN_RPM_PCT = 0.5
-LEVEL_INTEGRAL_S = 240.0
 REFILL_EARLY = 0.5  # of what a refill brings: a feeder that still holds more of it is not refilled before its time
 FORCE_EXPONENT = 7.0  # d ln F / d ln W of the reference tablet at constant thickness
 
@@ -42,6 +38,8 @@ class Plc:
     stopped the rest goes on.
     A feeder refills by itself at its low level, always; before that when it is asked to, in remote, while it weighs and
     every other feeder does, too. What is asked holds for one scan.
+    The press's handles are its own until a remote setpoint of theirs is accepted (see PressLoops). So an operator's
+    local setpoint is taken for Thickness, but bad_invalid_state for FillDepth and TurretSpeed: a loop has them.
     """
 
     def __init__(
@@ -52,15 +50,16 @@ class Plc:
         r = parameters.recipe
         self.recipe = Recipe(r.api_pct, r.throughput_kg_h, r.tablet_weight_mg)
         self.authority = Authority(start_time_s)
-        self.slots = {mv.name: SetpointSlot(mv, self._recipe_setpoints()[mv.name]) for mv in MVS}
+        self.press = PressLoops(parameters)
+        recipe_slots = {mv.name: SetpointSlot(mv, self._recipe_setpoints()[mv.name]) for mv in MVS}
+        self._recipe_slots = tuple(recipe_slots.values())
+        self.slots = {**recipe_slots, **self.press.slots}
         self.divert_request = False
         self.diverting = False
         self.held = self.feeders_stopped = False
         self.refill_asked: set[str] = set()
         self.force_kn = r.main_force_kn
         self.level_pct = parameters.chute.level_pct
-        self.fill_depth_mm = parameters.press.fill_depth_mm
-        self.turret_rpm = self._turret_bias = parameters.press.turret_rpm
         self._force_high_s = 0.0
         self._refused = dict.fromkeys(self.slots, 0)
 
@@ -88,7 +87,7 @@ class Plc:
 
     def scan(self, time_s: float, dt_s: float, line: Line) -> Orders:
         """One PLC scan: measure, decide who is in control, move setpoints, run the press loops."""
-        tablets = line.tablets
+        tablets, press = line.tablets, self.press
         share = min(1.0, dt_s / FORCE_FILTER_S)
         if not self.held:
             self.force_kn += share * (tablets.measured_force_kn - self.force_kn)
@@ -105,11 +104,12 @@ class Plc:
         self._refill(line)
         line.blender.rpm = 0.0 if self.held else self._p.blender.rpm
         if self.held:
-            return Orders((0.0, 0.0, 0.0, 0.0), 0.0, self.fill_depth_mm)
+            return Orders((0.0, 0.0, 0.0, 0.0), 0.0, press.fill_depth_mm, press.thickness_mm)
         self._move_setpoints(dt_s, line)
-        self._run_press(dt_s)
-        feeds = tuple(0.0 if self.feeders_stopped else self.slots[name].working for name in FEEDER_MVS)
-        return Orders((feeds[0], feeds[1], feeds[2], feeds[3]), self.turret_rpm, self.fill_depth_mm)
+        short_kn = self.slots["MainForce"].working - self.force_kn
+        press.step(dt_s, self.authority.mode, force_short_kn=short_kn, level_pct=self.level_pct)
+        api, mcc, lac, mgst = (0.0 if self.feeders_stopped else self.slots[name].working for name in FEEDER_MVS)
+        return Orders((api, mcc, lac, mgst), press.turret_rpm, press.fill_depth_mm, press.thickness_mm)
 
     @property
     def interlocks_ok(self) -> bool:
@@ -118,6 +118,7 @@ class Plc:
 
     def _enter_remote(self) -> None:
         self._refused = dict.fromkeys(self.slots, 0)
+        self.press.release(self.level_pct)  # one remote period may follow another within a pause, unseen by the loops
         for slot in self.slots.values():
             slot.initialise_remote()
 
@@ -126,6 +127,8 @@ class Plc:
             verdict = slot.judge()
             if verdict is Verdict.ACCEPTED:
                 self._refused[name] = 0
+                if name in self.press.slots:
+                    self.press.accept(name)
             elif verdict in (Verdict.INVALID, Verdict.DEVIATION):
                 self._refused[name] += 1
                 if self._refused[name] >= REFUSALS_TO_SHED:
@@ -134,7 +137,7 @@ class Plc:
 
     def _move_setpoints(self, dt_s: float, line: Line) -> None:
         mode = self.authority.mode
-        for slot in self.slots.values():
+        for slot in self._recipe_slots:
             if mode is PlcMode.REMOTE:
                 slot.follow_remote(dt_s)
             elif mode is PlcMode.SHED:
@@ -156,18 +159,6 @@ class Plc:
             if name in asked and feeder.weight_kg <= early_kg:
                 feeder.refill_now()
                 return
-
-    def _run_press(self, dt_s: float) -> None:
-        press = self._p.press
-        error = self.slots["MainForce"].working - self.force_kn
-        # Slew-limited so that an empty die (no force) does not run the cam to its stop in seconds.
-        move = max(-0.05, min(0.05, error * dt_s / (FORCE_GAIN_KN_MM * FORCE_INTEGRAL_S)))
-        self.fill_depth_mm = min(press.fill_max_mm, max(press.fill_min_mm, self.fill_depth_mm + move))
-        high = self.level_pct - self._p.chute.level_pct
-        bias = self._turret_bias + LEVEL_GAIN_RPM_PCT * high * dt_s / LEVEL_INTEGRAL_S
-        self._turret_bias = min(press.turret_max_rpm, max(0.0, bias))
-        wanted = self._turret_bias + LEVEL_GAIN_RPM_PCT * high
-        self.turret_rpm = 0.0 if self.level_pct < LEVEL_LOW_PCT else min(press.turret_max_rpm, max(0.0, wanted))
 
     def _recipe_setpoints(self) -> dict[str, float]:
         fixed, recipe = self._p.recipe, self.recipe
@@ -223,8 +214,10 @@ class Plc:
                 return "bad_invalid_state"
             slot.write_sequence(int(value))
         elif part == "SP_Local":
-            if self.authority.remote_active or not slot.low <= number <= slot.high:
-                return "bad_invalid_state" if self.authority.remote_active else "bad_out_of_range"
+            if self.authority.remote_active or slot.spec.name in LOOP_DRIVEN:
+                return "bad_invalid_state"
+            if not slot.low <= number <= slot.high:
+                return "bad_out_of_range"
             slot.local = number
         elif part == "SP_LoLim":
             if not slot.spec.low <= number <= slot.high:

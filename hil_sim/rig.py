@@ -132,7 +132,8 @@ class Rig:
         """Write as "edge" or "operator" would over the wire.
 
         Returns "good", "clamped", "bad_node_unknown", "bad_not_writable", "bad_user_access", "bad_type",
-        "bad_out_of_range", "bad_invalid_state" (setpoint while not remote), "bad_communication_error" (link down).
+        "bad_out_of_range", "bad_invalid_state" (remote setpoint while not remote, local one while a loop or remote has
+        it), "bad_communication_error" (link down).
         """
         if user == "edge" and not self.link_up:
             return NOT_ARRIVED

@@ -38,6 +38,7 @@ class SetpointSlot:
         self._target = start
         self._written = False
         self._poisoned = False
+        self._waiting = False
 
     def write_remote(self, value: float) -> str:
         """Take a remote target as written on the wire; it moves nothing before its sequence number does.
@@ -48,6 +49,7 @@ class SetpointSlot:
             self._poisoned = True
             return "bad_out_of_range"
         self._poisoned = False
+        self._waiting = True
         self.remote = value
         return "good" if self.low <= value <= self.high else "clamped"
 
@@ -59,12 +61,12 @@ class SetpointSlot:
     def start_session(self) -> None:
         """Count sequence numbers from 0 again and forget what an earlier session wrote."""
         self.sequence = self.echo = 0
-        self._written = self._poisoned = False
+        self._written = self._poisoned = self._waiting = False
 
     def initialise_remote(self) -> None:
         """Bumpless start of remote: the remote target is where the PLC works now."""
         self.remote = self._target = self.working
-        self._written = self._poisoned = False
+        self._written = self._poisoned = self._waiting = False
 
     def judge(self) -> Verdict:
         """Accept or refuse what was written since the last scan (remote is active)."""
@@ -97,6 +99,17 @@ class SetpointSlot:
         """Keep the working setpoint (shed); local follows it, so that leaving the hold is bumpless."""
         self.flags = NOT_INVITED
         self.local = self._target = self.working
+
+    def stand_by(self, value: float, *, invited: bool) -> None:
+        """Show what a loop of the PLC has in force, so that whoever comes next starts from there; moves nothing.
+
+        invited: remote is active. A remote target that was written then stays, for its number may come after this scan.
+        """
+        self._waiting = self._waiting and invited
+        if not self._waiting:
+            self.remote = value
+        self.local = self.working = value
+        self.flags = 0 if invited else NOT_INVITED
 
     def _move(self, dt_s: float, target: float, flag: int) -> None:
         wanted = min(self.high, max(self.low, target))

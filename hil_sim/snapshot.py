@@ -88,7 +88,13 @@ def _plain(rig: Rig) -> dict[str, Value]:
 
 
 def _pvs(rig: Rig) -> list[tuple[str, float, Status]]:
-    rows: list[tuple[str, float, Status]] = [("MainForce.PV", rig.plc.force_kn, "good")]
+    press = rig.line.press
+    rows: list[tuple[str, float, Status]] = [
+        ("MainForce.PV", rig.plc.force_kn, "good"),
+        ("FillDepth.PV", press.fill_depth_mm, "good"),
+        ("Thickness.PV", press.min_thickness_mm, "good"),
+        ("TurretSpeed.PV", press.turret_rpm, "good"),
+    ]
     for name, key in zip(FEEDER_MVS, FEEDERS, strict=True):
         feeder = rig.line.feeders[key]
         rows.append((f"{name}.PV", feeder.measured_kg_h, "uncertain" if feeder.volumetric else "good"))

@@ -61,6 +61,12 @@ MVS = (
     MvSpec("MainForce", "kN", 0.0, 25.0, 6.0, 14.0, 0.2, 2.0),
 )
 FEEDER_MVS = tuple(mv.name for mv in MVS[:4])
+PRESS_MVS = (
+    MvSpec("FillDepth", "mm", 0.0, 12.0, 6.0, 10.0, 0.1, 0.6),
+    MvSpec("Thickness", "mm", 0.0, 5.0, 2.6, 3.3, 0.05, 0.3),
+    MvSpec("TurretSpeed", "1/min", 0.0, 80.0, 15.0, 60.0, 1.0, 8.0),
+)
+"""The press's handles, which the PLC itself drives until told otherwise; Thickness: least distance of the punches."""
 
 _PLAIN = (
     TagSpec("Line.Time", "double", "s", text="line clock, seconds since the epoch, UTC"),
@@ -147,7 +153,7 @@ def _mv_tags(mv: MvSpec) -> tuple[TagSpec, ...]:
 
 
 TAGS: Mapping[str, TagSpec] = {
-    tag.name: tag for tag in (*_PLAIN, *(tag for mv in MVS for tag in _mv_tags(mv)))
+    tag.name: tag for tag in (*_PLAIN, *(tag for mv in (*MVS, *PRESS_MVS) for tag in _mv_tags(mv)))
 }
 
 

@@ -17,6 +17,17 @@ def factors(bundle: ControllerBundle, situation: Situation) -> FloatArray:
     return np.array([situation.refill_factor.get(name, 1.0) for name in bundle.inputs])
 
 
+def with_way_back(low: float, high: float, now: float, rate: float) -> tuple[float, float]:
+    """Limits that a setpoint outside of them can come back to no faster than its rate (per cycle)."""
+    if now > high:
+        high = max(high, now - rate)
+        return min(low, high), high
+    if now < low:
+        low = min(low, now + rate)
+        return low, max(high, low)
+    return low, high
+
+
 @np.errstate(over="ignore")  # a refill factor near nothing: the move is checked afterwards
 def room(bundle: ControllerBundle, situation: Situation) -> Bounds:
     """Limits, rates and caps of every input, and the soft limits backed off by how unsure the belief is.
@@ -35,12 +46,7 @@ def room(bundle: ControllerBundle, situation: Situation) -> Bounds:
             middle = min(max(situation.ratio[name], low[i]), high[i])
             low[i] = max(low[i], min(middle, situation.ratio[name] * (1 - cap / 100)))
             high[i] = min(high[i], max(middle, situation.ratio[name] * (1 + cap / 100)))
-        if now > high[i]:
-            high[i] = max(high[i], now - rate[i])
-            low[i] = min(low[i], high[i])
-        elif now < low[i]:
-            low[i] = min(low[i], now + rate[i])
-            high[i] = max(high[i], low[i])
+        low[i], high[i] = with_way_back(low[i], high[i], now, rate[i])
     card = bundle.card
     limit_low, limit_high = np.array(card.limit_low), np.array(card.limit_high)
     if "api_lc_pct" in card.limits:

@@ -7,60 +7,15 @@ hardening (the scale of the Kawakita law) and strength, one for each of force, w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import pi
 from typing import Any
 
+from control.press_settings import FEED, TARGET_HARDNESS, TARGET_WEIGHT, PressLimits, PressModel
 from control.problem import Input, Limit, Problem
 
 DEPTH, THICKNESS, TURRET, LEVEL = "fill_depth_mm", "thickness_mm", "turret_rpm", "level_pct"
 DENSITY, HARDENING, STRENGTH = "density_ratio", "hardening", "strength_factor"
 ASKED_DEPTH, ASKED_THICKNESS, ASKED_TURRET = "asked_depth_mm", "asked_thickness_mm", "asked_turret_rpm"
-TARGET_WEIGHT, TARGET_HARDNESS, FEED = "target_weight_mg", "target_hardness_n", "feed_kg_h"
-
-
-@dataclass(frozen=True)
-class PressModel:
-    """What the controller holds of a press and its powder; the numbers are for one die, tooling and blend.
-
-    Sources: geometry from tooling; mg_per_mm, speed_loss from a fill-depth trial; kawakita_* and critical_density from
-    a compression trial (form: Kawakita, solved for the pressure), strength_* from tablets of it (Ryshkewitch-Duckworth:
-    strength falls exponentially with porosity). thickness_mm everywhere is the minimum between the punches.
-    """
-
-    die_diameter_mm: float = 9.0
-    true_density_g_ml: float = 1.5
-    stations: float = 36.0
-    mg_per_mm: float = 31.8
-    speed_loss: float = 0.04  # relative weight lost when the turret runs twice as fast
-    turret_ref_rpm: float = 37.0
-    kawakita_a: float = 0.71
-    kawakita_inv_b_mpa: float = 16.5
-    critical_density: float = 0.325
-    elastic_recovery: float = 0.045
-    strength_mpa: float = 6.1
-    strength_k: float = 8.0
-    hopper_kg: float = 0.667
-    level_target_pct: float = 50.0
-    actuator_lag_s: float = 1.5
-    turret_lag_s: float = 2.0
-
-
-@dataclass(frozen=True)
-class PressLimits:
-    """Hard room of the three handles, and the soft limits, most important first: force, level, weight, hardness, rate.
-
-    weight_mg, hardness_n: band about the target; behind_kg_h: by how much the output may fall behind the feed.
-    """
-
-    depth_mm: tuple[float, float] = (6.0, 10.0)
-    thickness_mm: tuple[float, float] = (2.6, 3.3)
-    turret_rpm: tuple[float, float] = (15.0, 60.0)
-    force_kn: tuple[float, float] = (5.0, 15.0)
-    level_pct: tuple[float, float] = (30.0, 70.0)
-    weight_mg: float = 7.5
-    hardness_n: float = 15.0
-    behind_kg_h: float = 2.0
 
 
 PRIORITY_STEP = 10.0  # our choice: a limit outweighs all that come after it, each in units of its typical violation
@@ -114,9 +69,13 @@ def build(press: PressModel) -> Any:
     return model
 
 
-def problem(press: PressModel, limits: PressLimits, cycle_s: float = 2.0, horizon_steps: int = 30) -> Problem:
+def problem(
+    press: PressModel, limits: PressLimits, cycle_s: float = 2.0, horizon_steps: int = 30,
+    rates: tuple[float, float, float] = (0.1, 0.05, 1.0),
+) -> Problem:  # fmt: skip
     """Weight and hardness to their targets, level near its own; soft limits in their order of importance.
 
+    rates: of the three handles, mm/s, mm/s and 1/min a second.
     One unit of cost: 1 mg, 2 N, or 10 % of level off the target for one step; or a move of 0.05 mm or 1 rpm.
     """
     soft = {
@@ -131,9 +90,9 @@ def problem(press: PressModel, limits: PressLimits, cycle_s: float = 2.0, horizo
         horizon_steps=horizon_steps,
         residuals={"weight_off_mg": 1.0, "hardness_off_n": 0.25, "level_off_pct": 0.01},
         inputs={
-            ASKED_DEPTH: Input(*limits.depth_mm, rate_per_s=0.1, move_weight=400.0),
-            ASKED_THICKNESS: Input(*limits.thickness_mm, rate_per_s=0.05, move_weight=400.0),
-            ASKED_TURRET: Input(*limits.turret_rpm, rate_per_s=1.0, move_weight=1.0),
+            ASKED_DEPTH: Input(*limits.depth_mm, rate_per_s=rates[0], move_weight=400.0),
+            ASKED_THICKNESS: Input(*limits.thickness_mm, rate_per_s=rates[1], move_weight=400.0),
+            ASKED_TURRET: Input(*limits.turret_rpm, rate_per_s=rates[2], move_weight=1.0),
         },
         limits={n: Limit(weights[n], low, high, k + 1) for k, (n, (low, high)) in enumerate(soft.items())},
         scaling={DEPTH: 8.0, THICKNESS: 3.0, TURRET: 37.0, LEVEL: 50.0, ASKED_DEPTH: 8.0, ASKED_THICKNESS: 3.0,

@@ -172,7 +172,7 @@ def _judge(settled: Settled, sample: Sample, thought: Thought, loop: Loop) -> No
             wrong.append("setpoints without RemoteActive")
         if loop.mode is not Mode.CLOSED or scan.link is not Link.ONLINE or thought.command.holding:
             wrong.append("setpoints although not closed, not online or holding")
-        if not set(writes) <= {mv.name for mv in control.settings.mv}:
+        if not set(writes) <= {mv.name for mv in control.settings.setpoints}:
             wrong.append(f"setpoints nobody knows: {sorted(writes)}")
     if wrong:
         raise Broken("; ".join(wrong)[:300])

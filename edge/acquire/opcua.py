@@ -159,7 +159,7 @@ class OpcUaLine:
         found: dict[str, str] = {}
         if session is None:
             return found
-        for mv in self._config.mv:
+        for mv in self._config.setpoints:
             start = self._known.nodes[f"{mv.name}.SP_Remote"]
             paths = await session.within(session.client.translate_browsepaths(start, ["/0:EngineeringUnits"]))
             if paths[0].StatusCode.is_good() and paths[0].Targets:

@@ -57,9 +57,10 @@ def wanted(config: LineConfig) -> tuple[str, ...]:
     tags = [*PLAIN, *(f"Apc.{name}" for name in APC if _has(config, name))]
     if not _has(config, "RemoteActive"):
         tags.append("Apc.Request")  # read back: with the permit it stands for RemoteActive
-    for mv in config.mv:
+    fed = {mv.name for mv in config.mv if mv.role != "force"}
+    for mv in config.setpoints:
         tags += [f"{mv.name}.{name}" for name in LOOP if _has(config, name)]
-        if mv.role != "force":
+        if mv.name in fed:
             tags += [f"{mv.name}.{name}" for name in FEEDER]
     tags += _refills(config)
     if config.analyser.kind == "opcua" and config.analyser.find == "tags":
@@ -78,7 +79,7 @@ def texts(config: LineConfig) -> tuple[str, ...]:
 def written(config: LineConfig) -> tuple[str, ...]:
     """Every tag that the service may write, as far as this PLC has it."""
     apc = [f"Apc.{name}" for name in APC_WRITTEN if _has(config, name)]
-    loop = [f"{mv.name}.{name}" for mv in config.mv for name in LOOP_WRITTEN if _has(config, name)]
+    loop = [f"{mv.name}.{name}" for mv in config.setpoints for name in LOOP_WRITTEN if _has(config, name)]
     return (*apc, *loop, *_refills(config))
 
 
@@ -130,7 +131,7 @@ def to_scan(
     if not _has(config, "RemoteActive"):
         readings["Apc.RemoteActive"] = _remote(readings)
     if not _has(config, "SP_Working"):
-        readings.update({f"{mv.name}.SP_Working": _works_with(readings, mv.name) for mv in config.mv})
+        readings.update({f"{mv.name}.SP_Working": _works_with(readings, mv.name) for mv in config.setpoints})
     return Scan(
         time_s=now_s,
         link=link,

@@ -103,7 +103,7 @@ class _Api:
         wall: Callable[[], float],
     ) -> None:  # fmt: skip
         self._config, self._journal, self._telling = config, journal, telling
-        self._units = {mv.name: mv.unit for mv in config.mv}
+        self._units = {mv.name: mv.unit for mv in config.setpoints}
         self._watcher = newest.Watcher(journal, config.line.cycle_s, monotonic, wall)
         self.metrics = Metrics(config.line.name, journal, self._watcher, self._units)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from asyncua import ua
 
-from control.settings import ManipulatedVariable
+from control.settings import Setpoint
 from edge.config import LineConfig
 from edge.hmi.screen import MODES
 from edge.publish.opcua_server_look import View
@@ -67,7 +67,7 @@ def entries(root: str, config: LineConfig) -> tuple[Entry, ...]:
     found = [*_state(f"{root}/State", config), *_alarms(f"{root}/Alarms"), *_record(f"{root}/Record")]
     if config.mv:
         found += [*_observer(f"{root}/Observer"), *_recommendation(f"{root}/Recommendation")]
-        for mv in config.mv:
+        for mv in config.setpoints:
             found += _setpoint(f"{root}/Recommendation/{mv.name}", mv)
     return tuple(found)
 
@@ -143,7 +143,7 @@ def may_answer(view: View) -> bool:
     return view.thought.get("mode") == "advise" and not view.live.stale and bool(_command(view).get("recommended"))
 
 
-def _setpoint(at: str, mv: ManipulatedVariable) -> list[Entry]:
+def _setpoint(at: str, mv: Setpoint) -> list[Entry]:
     number = Shape(ua.VariantType.Double, mv.unit, mv.low, mv.high)
 
     def current(view: View) -> Told:

@@ -54,7 +54,7 @@ def definitions(config: LineConfig) -> tuple[Definition, ...]:
     units = {"api_pct": "%{w/w}", "api_sigma_pct": "%{w/w}", "nir_bias_pct": "%{w/w}", "tablet_weight_mg": "mg"}
     for name in (*units, "api_gain", "loss_probability", "nir_jump_probability"):
         found.append(Definition(f"Belief/{name}", number, units.get(name), _belief(name)))
-    for mv in config.mv:
+    for mv in config.setpoints:
         found.append(Definition(f"Setpoint/{mv.name}/Working", number, mv.unit, _reading(f"{mv.name}.SP_Working")))
         for label, part in (("Recommended", "recommended"), ("Written", "writes")):
             pick = _of_thought("command", part, mv.name)

@@ -93,6 +93,8 @@ def parts_of(config: LineConfig) -> dict[tuple[str, str], Path]:
     if config.controller is not None:
         named[("controller", "bundle")] = config.controller.bundle
         named[("controller", "registry")] = config.controller.registry
+    if config.press is not None:
+        named[("press", "bundle")] = config.press.bundle
     return {key: path for key, path in named.items() if path is not None}
 
 

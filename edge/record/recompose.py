@@ -19,7 +19,7 @@ from control.track import tracker
 from edge.acquire.licence import Ungoverned
 from edge.config import LineConfig, read_config
 from edge.errors import ConfigError
-from edge.line import Control, Line, compose_control
+from edge.line import Control, Line, Press, compose_control
 from edge.record.journal import Journal, Row
 from edge.record.recorded import changed_settings, newer_settings, recorded_config, unknown_settings
 from edge.record.recorder import unpack_folder
@@ -27,7 +27,7 @@ from soft_sensors.bundle import Bundle, load_bundle
 from soft_sensors.earlier import load_earlier
 from soft_sensors.errors import BundleError, SensorError
 
-CONTROL_TABLES = ("recipe", "mv", "plant", "observer", "authority", "controller", "diversion", "track")
+CONTROL_TABLES = ("recipe", "mv", "plant", "observer", "authority", "controller", "press", "diversion", "track")
 COMPUTING = ("numpy", "casadi", "daqp", "onnxruntime")  # whose version may change a result
 
 
@@ -64,7 +64,7 @@ def recompose(journal: Journal, start: Row, scratch: Path, instead: Path | None)
     """
     body = start.content()
     artefacts = {r.content()["hash"]: r for r in journal.rows(kind="artefact") if r.seq < start.seq}
-    for name in ("sensor", "controller"):
+    for name in ("sensor", "controller", "press"):
         digest = body.get(f"{name}_hash")
         if digest is not None and digest not in artefacts:
             raise ConfigError(f"record {start.seq}: the journal does not hold the {name} bundle {digest[:12]}")
@@ -79,6 +79,10 @@ def recompose(journal: Journal, start: Row, scratch: Path, instead: Path | None)
     if digest is not None and config.controller is not None:
         held = scratch / "controller"
         unpack_folder(artefacts[digest].blob or b"", held)
+        if config.press is not None:
+            lies = scratch / "press"
+            unpack_folder(artefacts[body["press_hash"]].blob or b"", lies)
+            config = config.model_copy(update={"press": config.press.model_copy(update={"bundle": lies})})
         control, config, found = _controlled(config, digest, held, instead)
         remarks = remarks.joined(found)
     if control is None:
@@ -144,10 +148,13 @@ def _compose(config: LineConfig, folder: Path) -> Control:
         bundle = load_any(folder)
         if settings.controller.native:
             bundle = native(bundle, cache_folder())
+        lies = None if settings.press is None else settings.press.bundle
+        press = None if lies is None else Press.of(settings, load_any(lies), lies)
     except (ControlError, SensorError) as error:
         raise ConfigError(str(error)) from error
     tracking = tracker(settings, config.track, limits.api_limit_lc_pct, limits.sigmas)
-    return Control(settings, bundle, Observer(bundle, settings), controller(settings, bundle), tracking, folder)
+    decides = controller(settings, bundle)
+    return Control(settings, bundle, Observer(bundle, settings), decides, tracking, folder, press=press)
 
 
 def _substitute(config: LineConfig, instead: Path) -> tuple[Control, LineConfig, str]:

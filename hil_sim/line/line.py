@@ -14,11 +14,15 @@ from hil_sim.line.press import Press, Tablets
 
 @dataclass(frozen=True)
 class Orders:
-    """What the PLC drives: mass flow setpoints in the order of FEEDERS, turret speed, fill depth."""
+    """What the PLC drives: mass flow setpoints in the order of FEEDERS, turret speed, fill depth, thickness.
+
+    thickness_mm: least distance of the punches; None leaves them where they are.
+    """
 
     feeds_kg_h: tuple[float, float, float, float]
     turret_rpm: float
     fill_depth_mm: float
+    thickness_mm: float | None = None
 
 
 @dataclass
@@ -77,7 +81,7 @@ class Line:
         """Advance by dt_s (0.1 to 1 s) with the given orders."""
         stream = self.blender.step(dt_s, self._feed(dt_s, orders))
         self.chute.powder.push(stream)
-        self.press.follow(dt_s, orders.turret_rpm, orders.fill_depth_mm)
+        self.press.follow(dt_s, orders.turret_rpm, orders.fill_depth_mm, orders.thickness_mm)
         frame = self.feed_frame
         frame.wander(dt_s)
         self.tablets = self._press(dt_s)

@@ -93,6 +93,8 @@ class PressParameters:
     fill_resolution_mm: float
     fill_tau_s: float
     min_thickness_mm: float
+    thickness_resolution_mm: float
+    thickness_tau_s: float
     die_density_g_ml: float
     true_density_g_ml: float
     speed_loss: float

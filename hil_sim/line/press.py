@@ -26,7 +26,7 @@ class Tablets:
 
 
 class Press:
-    """Turret and fill depth follow their orders with a lag; step() presses the tablets of dt_s.
+    """Turret, fill depth and thickness follow their orders with a lag; step() presses the tablets of dt_s.
 
     force_cell_gain is set by faults: what the force cell says over what it feels.
     """
@@ -41,13 +41,19 @@ class Press:
         self._running_s = 0.0
         self.force_cell_gain = 1.0
 
-    def follow(self, dt_s: float, turret_rpm: float, fill_depth_mm: float) -> None:
-        """Move turret and filling cam towards their orders (limits, lag, resolution)."""
+    def follow(self, dt_s: float, turret_rpm: float, fill_depth_mm: float, thickness_mm: float | None = None) -> None:
+        """Move turret, filling cam and pressure roll towards their orders (limits, lag, resolution).
+
+        thickness_mm: least distance of the punches, taken in the drive's steps; None leaves it as it is.
+        """
         p = self._p
         turret = min(p.turret_max_rpm, max(0.0, turret_rpm))
         self.turret_rpm += (1.0 - exp(-dt_s / p.turret_tau_s)) * (turret - self.turret_rpm)
         depth = min(p.fill_max_mm, max(p.fill_min_mm, fill_depth_mm))
         self.fill_depth_mm += (1.0 - exp(-dt_s / p.fill_tau_s)) * (depth - self.fill_depth_mm)
+        if thickness_mm is not None:
+            thickness = round(thickness_mm / p.thickness_resolution_mm) * p.thickness_resolution_mm
+            self.min_thickness_mm += (1.0 - exp(-dt_s / p.thickness_tau_s)) * (thickness - self.min_thickness_mm)
 
     def step(
         self, dt_s: float, *, density_ratio: float, fill: float, paddle_rpm: float, api_pct: float,

@@ -28,7 +28,7 @@ def test_the_best_evidence_gives_all_of_the_room_and_says_nothing() -> None:
     assert authority(TABLE, BEST) == Authority(1.0, 1.0, "")
 
 
-@given(evidences, st.sampled_from(["interval_pct", "nir_age_s", "lab_age_s", "filling_pct"]), st.floats(min_value=0.0, max_value=1e4))
+@given(evidences, st.sampled_from(["interval_pct", "nir_age_s", "lab_age_s", "filling_pct"]), ages)
 def test_more_doubt_never_gives_more_room(seen: Evidence, what: str, more: float) -> None:
     worse = replace(seen, **{what: getattr(seen, what) + more})
     assert authority(TABLE, worse).pat <= authority(TABLE, seen).pat

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from control.authority import Evidence, authority
 from control.settings import AuthoritySettings
-from edge.config import parse_config, read_config
+from edge.config import LineConfig, parse_config, read_config
 from edge.errors import ConfigError
 
 LINES = Path(__file__).parents[2] / "deploy" / "lines"
@@ -62,6 +63,42 @@ def test_a_wrong_line_file_is_refused_by_name(tmp_path: Path, old: str, new: str
     assert str(file) in said
     for word in words:
         assert word in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('bundle = "../models/cdc_press"\n', "", ["press.bundle", "missing"]),
+        ("hardness_n = 86.0", "hardness_n = -1.0", ["press.hardness_n"]),
+        ("low = 2.6\nhigh = 3.3", "low = 3.6\nhigh = 3.3", ["press.thickness", "low 3.6 is not below high 3.3"]),
+        ('name = "Thickness"', 'name = "FillDepth"', ["['FillDepth'] is the name of more than one setpoint"]),
+        ("rate_per_s = 0.1\nresolution = 0.01", "rate_per_s = 0.1\nresolution = 0.6", ["FillDepth", "resolution 0.6"]),
+        ("\n[press]\n", "\n[press]\nturret_rpm = 40.0\n", ["press.turret_rpm", "not a key that patloop knows"]),
+        ("[press.fill_depth]", '[press.fill_depth]\nunit = "um"', ["press.fill_depth.unit", "mm"]),
+    ],
+)
+def test_a_wrong_press_is_refused_by_name(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    text = (LINES / "cdc_press_1.toml").read_text()
+    assert old in text, "the test's premise"
+    file = tmp_path / "line.toml"
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError) as refused:
+        read_config(file)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_a_press_without_a_controller_is_refused() -> None:
+    text = (LINES / "cdc_press_1.toml").read_text()
+    press = tomllib.loads(text)["press"]
+    watched = {
+        "line": {"name": "x", "cycle_s": 1.0, "start_mode": "monitor", "mode_ceiling": "monitor", "state_dir": "v"},
+        "analyser": {"kind": "replay", "spectra": "s.csv", "max_age_s": 5.0},
+        "sensor": {"bundle": "b"},
+        "press": press,
+    }
+    with pytest.raises(ValueError, match="part of a controlled line"):
+        LineConfig.model_validate(watched)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from hil_sim.rig import Rig
 from hil_sim.scenario import OperatorAct, Scenario
+from hil_sim.tags import PRESS_MVS
 
 MVS = ("FeederApi", "FeederMcc", "FeederLac", "FeederMgst", "MainForce")
+HANDLES = DEPTH, THICKNESS, TURRET = tuple(mv.name for mv in PRESS_MVS)
+PRESS = {mv.name: mv for mv in PRESS_MVS}
+PRESS_MOVES = {DEPTH: 8.2, THICKNESS: 2.8, TURRET: 40.0}
 LOCAL, ADVISORY, REMOTE, SHED = 0, 1, 2, 3
 NONE, WATCHDOG, OPERATOR, QUALITY, INVALID, INTERLOCK, DEVIATION, SESSION = range(8)
 
@@ -61,3 +65,20 @@ class Hand:
         self.put("Apc.Request", True)
         self.cycle()
         assert self.value("Apc.RemoteActive") is True
+
+    def go(self, handle: str, target: float) -> None:
+        """Move a handle of the press further than one setpoint may, or until remote ends."""
+        reach = 0.9 * PRESS[handle].dev_limit
+        for _ in range(60):
+            now = self.rig.plc.slots[handle].working
+            if abs(now - target) < 1e-9 or self.value("Apc.Mode") != REMOTE:
+                return
+            self.move(handle, now + min(reach, max(-reach, target - now)))
+            self.cycle()
+        raise AssertionError(f"{handle} is at {now}, not at {target}")
+
+    def shed(self) -> None:
+        """The operator takes control back; one scan later."""
+        self.rig.write("Apc.OperatorEnable", False, user="operator")
+        self.run(0.5)
+        assert (self.value("Apc.Mode"), self.value("Apc.ShedReason")) == (SHED, OPERATOR)

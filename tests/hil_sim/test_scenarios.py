@@ -10,7 +10,7 @@ from hil_sim.scenario import SCHEMA_FILE, Scenario, ScenarioError, load_scenario
 NAMES = {
     "nominal", "hidden_loss", "nir_drift", "bridge", "grade_change", "throughput_change", "lost_connection",
     "probe_fouling", "loss_and_drift", "lot_change", "lubricant_overfeed", "start_up", "force_cell_drift", "gain_error",
-    "pause",
+    "pause", "press_targets",
 }  # fmt: skip
 
 

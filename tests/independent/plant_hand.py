@@ -19,7 +19,7 @@ from second_stack import HERE, identity, installed
 from edge.pki import make_certificate
 from hil_sim.line.material import API
 from hil_sim.probe.nir import NirProbe, Presentation
-from hil_sim.tags import MVS, NAMESPACE, TAGS
+from hil_sim.tags import MVS, NAMESPACE, PRESS_MVS, TAGS
 
 LINE_FILE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
 MODELS = LINE_FILE.parent.parent / "models"
@@ -50,7 +50,10 @@ def settings(folder: Path, port: int, speed: float, foreign: int, parameter_set:
     ours = identity(folder / "plant", "plant", SERVER_URI)
     scratch = folder / "plant" / "scratch"
     scratch.mkdir(exist_ok=True)
-    tags = [{"name": t.name, "kind": t.kind, "unit": t.unit, "writer": t.writer} for t in TAGS.values()]
+    tags = [
+        {"name": t.name, "kind": t.kind, "unit": t.unit, "writer": t.writer}
+        for t in TAGS.values() if t.name.partition(".")[0] not in {mv.name for mv in PRESS_MVS}
+    ]  # fmt: skip
     mvs = [
         {
             "name": mv.name, "start": START[mv.name], "low": mv.low, "high": mv.high, "euLow": mv.eu_low,
