@@ -74,9 +74,9 @@ def kpis(trace: Trace, from_s: float = WARM_UP_S, loss_at_s: float | None = None
     from_s: judged from then on (s after the start); loss_at_s: when API began to be lost unseen. Percentages of label
     claim or of the time in which tablets are made; weight_rms_pct: from the weight's target; iae: integral of |error|,
     % min; travel in % of each variable's mean, summed over all; ideal_diverted_kg: mass that truly was out of
-    specification; the rest in minutes, None where it was never met: settling_min from the last change of the API target (None without one), first_within_min from
-    from_s until the 60 s mean of the API stays within 3 % for 5 min, back_within_1pct_min from loss_at_s until it stays
-    within 1 % for 5 min.
+    specification; the rest in minutes, None where it was never met: settling_min from the last change of the API target
+    (None without one), first_within_min from from_s until the 60 s mean of the API stays within 3 % for 5 min,
+    back_within_1pct_min from loss_at_s until it stays within 1 % for 5 min.
     """
     time_s = np.asarray(trace.time_s, dtype=np.float64)
     judged = time_s - time_s[0] >= from_s if time_s.size else np.zeros(0, dtype=bool)
