@@ -17,7 +17,9 @@ from control.blocks import Bounds
 from control.compiled import Compiled
 from control.decide.mpc import SAME, SOLVER_ERRORS
 from control.defend import indefensible
+from control.press_explain import explained
 from control.rti import Plan, Rti
+from control.signals import PressMove
 from soft_sensors.signals import FloatArray
 
 # Standard deviations of what is read, in its own unit, and of what a state does by itself in one second.
@@ -59,7 +61,8 @@ class PressSeen:
 class PressMemory:
     """What the next call needs: belief, orders in force, plan, and what weight and hardness were expected lately.
 
-    result_s: when the tablets of the last result used were made; status: "ok", or why the orders in force stay.
+    result_s: when the tablets of the last result used were made; move: why the last
+    orders are what they are; status: "ok", or why the orders in force stay.
     """
 
     mean: FloatArray
@@ -68,6 +71,7 @@ class PressMemory:
     plan: Plan | None = None
     expected: tuple[tuple[float, float, float], ...] = ()
     result_s: float = -np.inf
+    move: PressMove | None = None
     status: str = "ok"
 
     @property
@@ -107,17 +111,19 @@ class PressController:
         bounds, before = room or self._solver.bounds(), memory.orders
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # numbers too large are caught by what checks the plan
-                plan, why = self._plan(memory, p, bounds)
+                plan, move, why = self._plan(memory, p, bounds)
         except SOLVER_ERRORS as error:
-            plan, why = None, f"solver: {type(error).__name__}: {error}"
+            plan, move, why = None, None, f"solver: {type(error).__name__}: {error}"
         if plan is None:
-            return before, replace(memory, plan=None, status=why)
+            return before, replace(memory, plan=None, move=None, status=why)
         step = np.array(self.resolution)
         orders = np.round(plan.U[:, 0] / step) * step
-        return orders, replace(memory, orders=orders, plan=plan, status="ok")
+        return orders, replace(memory, orders=orders, plan=plan, move=move, status="ok")
 
-    def _plan(self, memory: PressMemory, p: FloatArray, bounds: Bounds) -> tuple[Plan | None, str]:
-        """The plan that is made, or None and why not."""
+    def _plan(
+        self, memory: PressMemory, p: FloatArray, bounds: Bounds
+    ) -> tuple[Plan | None, PressMove | None, str]:  # fmt: skip
+        """The plan that is made with its explanation, or None and why not."""
         P = np.repeat(p[:, None], self.compiled.card.horizon_steps + 1, axis=1)
         rti, x0, before = self._solver, memory.mean, memory.orders
         prepared = rti.prepare(rti.start(x0, before, P) if memory.plan is None else rti.shifted(memory.plan, P), P)
@@ -125,11 +131,13 @@ class PressController:
             rti.feedback(prepared, x0, before, bounds), prepared, x0, before, P, bounds
         )  # fmt: skip
         if move.status != "ok":
-            return None, move.status
+            return None, None, move.status
         stay = np.repeat(np.clip(before, bounds.low, bounds.high)[:, None], self.compiled.card.horizon_steps, axis=1)
-        held_cost = rti.cost(Plan(stay, rti.rolled(x0, stay, P)), before, P, bounds)
-        why = indefensible(played.U[:, 0], before, bounds, move.quality, cost, held_cost)
-        return (None, why) if why else (move.plan, "")
+        held = Plan(stay, rti.rolled(x0, stay, P))
+        why = indefensible(played.U[:, 0], before, bounds, move.quality, cost, rti.cost(held, before, P, bounds))
+        if why:
+            return None, None, why
+        return move.plan, explained(self.compiled, x0, memory.cov, before, p, move, played, held), ""
 
     @staticmethod
     def _set_to(memory: PressMemory, seen: PressSeen) -> PressMemory:

@@ -181,6 +181,20 @@ class Active:
 
 
 @dataclass(frozen=True)
+class PressMove:
+    """Why the press's handles are moved so: one sentence of at most 140 characters.
+
+    predicted: weight (mg) and hardness (N) with the move and held without it, equally spaced by predicted_step_s;
+    active: what limits it.
+    """
+
+    reason: str
+    predicted_step_s: float
+    predicted: Mapping[str, tuple[float, ...]]
+    active: tuple[Active, ...] = ()
+
+
+@dataclass(frozen=True)
 class Decision:
     """What the controller wants and why.
 
@@ -188,7 +202,8 @@ class Decision:
     predicted: named trajectories (with the move, and held without it), equally spaced by predicted_step_s;
     status: "ok" or what failed; a failed decision holds the setpoints that the PLC works with. fallback: the rung of
     the ladder that made it ("" the controller itself, "plan", "pid", "hold") and why; active: what limits the move,
-    the costliest first; priority: the highest priority of the soft limits that even the plan violates, 0 for none.
+    the costliest first; priority: the highest priority of the soft limits that even the plan violates, 0 for none;
+    press: why the press's handles are moved so, on a line that has them.
     """
 
     controller: str
@@ -201,6 +216,7 @@ class Decision:
     fallback: str = ""
     active: tuple[Active, ...] = ()
     priority: int = 0
+    press: PressMove | None = field(default=None, metadata=WHEN_SET)
 
 
 @dataclass(frozen=True)
@@ -240,6 +256,7 @@ __all__ = [
     "FloatArray",
     "LabResult",
     "Mode",
+    "PressMove",
     "Quality",
     "Reading",
     "Refill",

@@ -17,7 +17,7 @@ from control.decide.room import with_way_back
 from control.press import PressController, PressMemory, PressSeen, Result
 from control.press_settings import FEED, TARGET_HARDNESS, TARGET_WEIGHT, PressSettings
 from control.settings import ControlSettings
-from control.signals import Belief, Decision, LabResult, Situation
+from control.signals import Belief, Decision, LabResult, PressMove, Situation
 from edge.signals import Scan
 from edge.understand import reading, usable
 
@@ -26,12 +26,16 @@ LEVEL = "Press.HopperLevelPct"
 
 @dataclass(frozen=True)
 class Pressed:
-    """Setpoints of the press's handles by name, tablets as they are believed to be (mg, N), and "ok" or why not."""
+    """Setpoints of the press's handles by name, tablets as they are believed to be (mg, N), and "ok" or why not.
+
+    move: why the setpoints are what they are.
+    """
 
     setpoints: dict[str, float]
     weight_mg: float
     hardness_n: float
     status: str
+    move: PressMove | None = None
 
 
 def pressed(
@@ -63,7 +67,7 @@ def pressed(
     orders, kept = controller.decide(look, aim, memory, _room(table, controller, seen, now))
     weight_mg, hardness_n = kept.tablet
     setpoints = {name: float(value) for name, value in zip(names, orders, strict=True)}
-    return Pressed(setpoints, weight_mg, hardness_n, kept.status), kept
+    return Pressed(setpoints, weight_mg, hardness_n, kept.status, kept.move), kept
 
 
 def believed(belief: Belief, now: Pressed | None) -> Belief:
@@ -79,7 +83,8 @@ def joined(decision: Decision, now: Pressed | None) -> Decision:
         return decision
     told = {"press_weight_mg": now.weight_mg, "press_hardness_n": now.hardness_n}
     figures = {**decision.figures, **{name: value for name, value in told.items() if np.isfinite(value)}}
-    return replace(decision, setpoints={**decision.setpoints, **now.setpoints}, figures=figures)
+    setpoints = {**decision.setpoints, **now.setpoints}
+    return replace(decision, setpoints=setpoints, figures=figures, press=now.move)
 
 
 def told_of_press(now: Pressed | None) -> tuple[Finding, ...]:

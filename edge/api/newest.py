@@ -122,7 +122,10 @@ def setpoints(now: Newest, units: Mapping[str, str]) -> Plain:
             "recommended": (command.get("recommended") or {}).get(name),
             "written": (command.get("writes") or {}).get(name),
         }  # fmt: skip
-    return stamped(now, {"setpoints": found, "reason": decision.get("reason")})
+    told = {"reason": decision.get("reason")}
+    if decision.get("press"):
+        told["press_reason"] = decision["press"]["reason"]
+    return stamped(now, {"setpoints": found, **told})
 
 
 def record(journal: Journal, line: str) -> Plain:

@@ -11,6 +11,7 @@ from typing import Any
 from edge.hmi.live import Asked, Live, scale_of
 from edge.hmi.sensor import sensor_line, widened
 from edge.hmi.trend import ACTION_LIMIT_LC_PCT, Trend, draw
+from edge.record.recorded import told_setpoints
 
 MODE_SAYS = {
     "monitor": "watching only: nothing is recommended, nothing is moved",
@@ -107,7 +108,7 @@ def screen(live: Live) -> Screen:
         bigs=_bigs(live, thought),
         setpoints=_setpoints(live, mode),
         reason=_reason(thought, mode),
-        notes=(*(command.get("reasons") or ()), *_evidence(thought, mode)),
+        notes=(*_press(thought, mode), *(command.get("reasons") or ()), *_evidence(thought, mode)),
         alarms=tuple(
             AlarmLine(a["name"], a["text"], a["priority"], _clock(a["since_s"], "%H:%M:%S"))
             for a in thought.get("alarms") or ()
@@ -172,7 +173,7 @@ def _setpoints(live: Live, mode: str) -> tuple[Setpoint, ...]:
     command = (live.thought or {}).get("command") or {}
     wanted = command.get("recommended") or {} if mode != "monitor" else {}
     found = []
-    for mv in config.get("mv") or ():
+    for mv in told_setpoints(config):
         now = (readings.get(f"{mv['name']}.SP_Working") or {}).get("value", math.nan)
         aim = wanted.get(mv["name"], math.nan)
         digits = 3 if mv["unit"] == "kg/h" else 2
@@ -186,6 +187,12 @@ def _setpoints(live: Live, mode: str) -> tuple[Setpoint, ...]:
 def _reason(thought: Mapping[str, Any], mode: str) -> str:
     decision = thought.get("decision")
     return str(decision["reason"]) if decision and mode != "monitor" else ""
+
+
+def _press(thought: Mapping[str, Any], mode: str) -> tuple[str, ...]:
+    """The press's own sentence, on a line whose press has handles."""
+    move = (thought.get("decision") or {}).get("press")
+    return (f"press: {move['reason']}".replace("->", "→"),) if move and mode != "monitor" else ()
 
 
 def _evidence(thought: Mapping[str, Any], mode: str) -> tuple[str, ...]:

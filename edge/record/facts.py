@@ -17,6 +17,7 @@ from edge.record.chain import Row
 from edge.record.journal import Journal
 from edge.record.minutes import Minute, Minutes
 from edge.record.moves import Move, Moves
+from edge.record.recorded import told_setpoints
 from edge.record.shape import as_written
 from edge.record.told import Event, told
 
@@ -187,7 +188,7 @@ class _Gathering:
         self.software[str(content.get("software", "unknown"))] = None
         config = content.get("config") or {}
         self.cycle_s = float((config.get("line") or {}).get("cycle_s", math.nan))
-        self.units = {mv["name"]: mv["unit"] for mv in config.get("mv") or ()}
+        self.units = {mv["name"]: mv["unit"] for mv in told_setpoints(config)}
         self.sensor = str(content.get("sensor_hash") or "")
         self.controller = str(content.get("controller_hash") or "")
         told = content.get("controller_release") or {}

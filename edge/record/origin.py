@@ -10,6 +10,7 @@ from edge.record.archive import cut_from
 from edge.record.checkpoint import latest_anchor
 from edge.record.export import utc
 from edge.record.journal import Journal
+from edge.record.recorded import told_setpoints
 
 
 def origin(journal: Journal) -> dict[str, str]:
@@ -22,8 +23,8 @@ def origin(journal: Journal) -> dict[str, str]:
 def setpoint_units(journal: Journal) -> dict[str, str]:
     """The unit of each of the line's setpoints by its name, as the newest start tells them. Raises RecorderError."""
     start = journal.last("start")
-    mvs = [] if start is None else (start.content().get("config") or {}).get("mv") or []
-    return {str(mv["name"]): str(mv["unit"]) for mv in mvs if isinstance(mv, dict) and {"name", "unit"} <= mv.keys()}
+    mvs = () if start is None else told_setpoints(start.content().get("config") or {})
+    return {str(mv["name"]): str(mv["unit"]) for mv in mvs if {"name", "unit"} <= mv.keys()}
 
 
 def stated(told: dict[str, str]) -> str:

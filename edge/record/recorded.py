@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -35,6 +35,13 @@ def unknown_settings(body: dict[str, Any]) -> tuple[str, ...]:
 def newer_settings(body: dict[str, Any], config: LineConfig) -> tuple[str, ...]:
     """Settings that this version has and the start record does not tell, as "table.key = value in use now"."""
     return tuple(_newer(body["config"], config.model_dump(mode="json"), ""))
+
+
+def told_setpoints(config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Name, unit and limits of every setpoint in a recorded configuration: feeders, force, and the press's handles."""
+    press = config.get("press")
+    handles = [press.get(key) for key in ("fill_depth", "thickness", "turret")] if isinstance(press, dict) else []
+    return tuple(mv for mv in (*(config.get("mv") or ()), *handles) if isinstance(mv, dict))
 
 
 def changed_settings(before: LineConfig, after: LineConfig) -> tuple[str, ...]:

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from control.signals import Mode, Quality
+from control.blocks import Bounds
+from control.press import PressSeen
+from control.press_explain import explained
+from control.signals import Mode, PressMove, Quality
 from edge.cycle import begin, think
 from edge.line import Line
 from edge.record.canonical import encode
@@ -145,3 +148,62 @@ def test_the_record_computes_the_same_again(shift: tuple[Run, Seen, Path]) -> No
     found = replay_journal(shift[2], None, None, lambda *_: None)
     assert found.first_difference is None
     assert found.identical
+
+
+def test_each_move_says_why_and_what_else_would_happen(shift: tuple[Run, Seen, Path]) -> None:
+    run, seen, _ = shift
+    moves = [thought.decision.press for _, thought in seen if thought.decision is not None]
+    told = [move for move in moves if move is not None]
+    assert len(told) > 200
+    assert max(len(move.reason) for move in told) <= 140
+    wanted_mg = [sample.scan.readings["Recipe.TabletWeightMg"].value for sample, _ in seen]
+    change = wanted_mg.index(245.0)
+    move = moves[change]
+    assert move is not None
+    with_it, held = (move.predicted[f"weight_mg_{what}"] for what in ("with_move", "held"))
+    assert abs(with_it[-1] - 245.0) < 1.0, "where the move leads"
+    assert abs(held[-1] - 250.0) < 2.0, "and where it stays without"
+    assert abs(move.predicted["hardness_n_with_move"][-1] - 86.0) < 2.0
+    assert "depth 7." in move.reason
+    assert "held: 2" in move.reason
+    # What was predicted is what comes: half a minute on the true weight is nearer the prediction than what was held.
+    later = np.asarray(run.trace.weight_mg)[np.asarray(run.trace.time_s) > 60 * LIGHTER_MIN + 40][:30].mean()
+    assert abs(later - with_it[0]) < abs(later - held[0])
+
+
+def test_the_multipliers_are_what_a_little_more_room_brings(line: Line) -> None:
+    control = line.control
+    assert control is not None
+    assert control.press is not None
+    controller, bundle = control.press.controller, control.press.bundle
+    aim = {"target_weight_mg": 262.0, "target_hardness_n": 86.0, "feed_kg_h": 20.0}
+    look = PressSeen(0.0, 9.55, 50.0, 7.86, 2.911, 37.0)
+    own = Bounds.of(bundle.card)
+    high = own.high.copy()
+    high[0] = 7.95
+
+    def solved(limit: float) -> tuple[float, float, PressMove]:
+        """Cost of the plan with so much room for the fill depth, what more room is worth, and the explanation."""
+        top = high.copy()
+        top[0] = limit
+        room = replace(own, high=top)
+        _, memory = controller.decide(look, aim, None, room)
+        assert memory.move is not None
+        assert memory.plan is not None
+        P = np.repeat(np.array([aim[name] for name in bundle.card.parameters])[:, None], 31, axis=1)
+        before = np.array([7.86, 2.911, 37.0])
+        plan = memory.plan
+        for _ in range(20):  # to the optimum, so that cost and multiplier are of the same point
+            found = controller._solver.step(plan, memory.mean, before, P, room)
+            plan = found.plan
+        told = explained(bundle, memory.mean, memory.cov, before, P[:, 0], found, plan, plan)
+        total = sum(m.value for m in found.multipliers if (m.name, m.side) == ("asked_depth_mm", "high"))
+        return controller._solver.cost(plan, before, P, room), total, told
+
+    cost, total, told = solved(7.95)
+    assert told.active[0].name == "asked_depth_mm"
+    assert "limit depth" in told.reason
+    step = 1e-4
+    fall = (solved(7.95 - step)[0] - solved(7.95 + step)[0]) / (2 * step)
+    assert total == pytest.approx(fall, rel=0.01)
+    assert cost > 0.0
