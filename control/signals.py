@@ -148,7 +148,8 @@ class Situation:
     multiplied with so that a feeder that runs blind still delivers it (1 when it weighs); ratio: recipe setpoints for
     the target (cross-limited when a feeder starves), before refill_factor; caps_pct: how far a setpoint may be trimmed
     from its ratio now, authority and transition included; transition_s: how long a commanded change of the recipe still
-    is on its way; hasty_s: how long it may be hurried; late: the last move came too late to be sent.
+    is on its way; hasty_s: how long it may be hurried; late: the last move came too late to be sent; stands_by: the
+    press force where handles of the press hold the weight.
     """
 
     time_s: float
@@ -165,6 +166,7 @@ class Situation:
     transition_s: float = 0.0
     hasty_s: float = 0.0
     late: bool = False
+    stands_by: str = ""
 
 
 @dataclass(frozen=True)

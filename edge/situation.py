@@ -77,6 +77,7 @@ def situation(line: Line, before: Remembered, sensed: Sensed, sample: Sample, ai
     made = Situation(
         scan.time_s, settings.cycle_s, aim, belief, nir, inforce, envelopes(settings, scan), factors, ratio,
         room, given, left_s, hasty_s, sample.acted.outcome == "late",
+        "" if settings.press is None else settings.named("force"),
     )  # fmt: skip
     return made, replace(now, refills=refills, cross=cross, observer=memory)
 

@@ -43,9 +43,13 @@ def explain(
 
 
 def limits_of(bundle: ControllerBundle, situation: Situation, move: Move) -> tuple[Active, ...]:
-    """What limits the plan, the costliest first; a bound that is a trim cap is called one."""
+    """What limits the plan, the costliest first; a bound that is a trim cap is called one.
+
+    Not what stands by: more room for it would bring nothing.
+    """
     found = []
-    for m in sorted(move.multipliers, key=lambda m: -m.value)[:SHOWN]:
+    told = (m for m in move.multipliers if not situation.stands_by or not m.name.startswith(situation.stands_by))
+    for m in sorted(told, key=lambda m: -m.value)[:SHOWN]:
         name = m.name
         if m.name in situation.caps_pct:
             name = f"{m.name} trim cap"

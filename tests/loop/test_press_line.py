@@ -95,6 +95,8 @@ def test_the_press_moves_only_its_handles_and_the_force_loop_stands_by(shift: tu
                 step = {"FillDepth": 0.1, "Thickness": 0.05, "TurretSpeed": 1.0}[name] * 5.0
                 assert abs(value - sample.scan.readings[f"{name}.SP_Working"].value) <= step + 1e-9
     assert not any(alarm.name == "press_holds" for _, thought in seen for alarm in thought.alarms)
+    limits = [a.name for _, thought in seen if thought.decision is not None for a in thought.decision.active]
+    assert not any(name.startswith("MainForce") for name in limits), "nor does it limit anything"
 
 
 def test_the_belief_of_the_weight_is_the_press_s_own(shift: tuple[Run, Seen, Path]) -> None:
