@@ -12,13 +12,16 @@ from control.observe.seen import Observation, Observer, process_sigma
 from control.signals import Target
 from soft_sensors.signals import FloatArray
 
+DRIVE = "api_flow_bias_kg_h"
+OFF_LONGEST_S = 300.0  # a drive that is off for longer is learnt after all: no bridge lasts so long
+
 
 @dataclass(frozen=True)
 class Step:
     """One remembered cycle: the estimate after it, and what made it.
 
     freed: variance given there to the API gain and to the NIR bias; held: positions of states that from there on to
-    the next step neither move nor are doubted more.
+    the next step neither move nor are doubted more; off_s: since when the API's feeder has been far off its setpoint.
     """
 
     time_s: float
@@ -28,6 +31,7 @@ class Step:
     observation: Observation
     freed: tuple[float, float] = (0.0, 0.0)
     held: tuple[int, ...] = ()
+    off_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,18 +80,33 @@ def look_ahead(observer: Observer, last: Step, bank: Bank, cycles: int, u: Float
 
 def advance(observer: Observer, ahead: Ahead, observation: Observation) -> tuple[Step, Bank]:
     """The step that a prediction and what was then seen make."""
-    mean, cov, bank = correct(observer, ahead, observation)
-    return Step(observation.time_s, mean, cov, ahead.cycles, observation, held=ahead.last.held), bank
+    off_s = _off_s(observer, ahead, observation)
+    mean, cov, bank = correct(observer, ahead, observation, untaught=0.0 < off_s <= OFF_LONGEST_S)
+    return Step(observation.time_s, mean, cov, ahead.cycles, observation, held=ahead.last.held, off_s=off_s), bank
 
 
-def correct(observer: Observer, ahead: Ahead, seen: Observation) -> tuple[FloatArray, FloatArray, Bank]:
+def _off_s(observer: Observer, ahead: Ahead, seen: Observation) -> float:
+    """How long the API's flow has been further from its setpoint than a drive's own bias ever is; 0: it is not."""
+    api = observer.settings.named("api")
+    flow, wanted = seen.values.get(f"y_flow_{api}"), seen.setpoints[api]
+    if flow is None or abs(flow[0] - wanted) <= observer.noise.feeder_disturbed_rel * wanted:
+        return 0.0
+    return ahead.last.off_s + ahead.cycles * observer.bundle.cycle_s
+
+
+def correct(
+    observer: Observer, ahead: Ahead, seen: Observation, *, untaught: bool = False
+) -> tuple[FloatArray, FloatArray, Bank]:
     """Scalar updates one measurement after the other, in the filter and in the bank beside it.
 
-    A held state is only reckoned with (Schmidt's consider filter): it keeps its mean and its own covariance.
+    A held state is only reckoned with (Schmidt's consider filter): it keeps its mean and its own covariance. So is the
+    drive's own bias where this cycle teaches nothing of it (untaught): a powder bridge is none.
     """
     mean, cov, y, C, bank = ahead.mean, ahead.cov, ahead.y, ahead.C, ahead.moved
     prior, watched = mean, bool(len(bank.kind))
     held = list(ahead.last.held)
+    if untaught and DRIVE in observer.bundle.states and (drive := observer.bundle.state(DRIVE)) not in held:
+        held.append(drive)
     kept = cov[np.ix_(held, held)] if held else None
     for i, name in enumerate(observer.bundle.measurements):
         if name not in seen.values:

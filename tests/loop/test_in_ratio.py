@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.signals import Thought
 from hil_sim.bench import compose_for, run_one
+from hil_sim.rig import Truth
 from hil_sim.scenario import Scenario, load_scenario
 from hil_sim.variants import compose_variant, variant
 
@@ -45,6 +47,20 @@ def test_a_bridge_slows_the_others_down_at_once(controller: str) -> None:
         assert asked[began].min() < 0.75 * asked[~began].mean(), "half of the API's flow is missing"
         assert asked[-1] == pytest.approx(asked[~began].mean(), rel=0.05), "and back"
     assert np.abs(trace.api_lc_pct[began] - 100.0).max() < 5.0
+
+
+def test_a_bridge_teaches_nothing_of_the_feeder_s_drive() -> None:
+    line, told = compose_for(LINE_FILE, "mpc"), []
+    assert line.control is not None
+    drive = line.control.bundle.state("api_flow_bias_kg_h")
+
+    def watch(_: Truth, thought: Thought) -> None:
+        if thought.belief is not None:
+            told.append(thought.belief.state[drive])
+
+    run_one(line, _early("bridge"), 1, HOURS, watch)
+    assert len(told) > 200
+    assert np.abs(told).max() < 0.01, "kg/h: what the bridge took is half of 2 kg/h, and no bias"
 
 
 def test_a_new_grade_is_overshot_where_the_line_file_says_so() -> None:
