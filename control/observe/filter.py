@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from control.observe.hypotheses import Bank, met, moved
-from control.observe.seen import Observation, Observer, process_sigma
+from control.observe.seen import Observation, Observer, process_sigma, transport_s, unmixed_sigma
 from control.signals import Target
 from soft_sensors.signals import FloatArray
 
+FLOW = "y_flow_"
+JUMP_PASSES_TRANSPORTS = 6.0  # until what a jump of a flow brought about has left the line
+FLOW_JUMP_SIGMAS = 6.0  # beyond what noise and walk of a flow ever do: a bridge, or a feeder that starts or stops
 DRIVE = "api_flow_bias_kg_h"
 OFF_LONGEST_S = 300.0  # a drive that is off for longer is learnt after all: no bridge lasts so long
 
@@ -21,7 +24,8 @@ class Step:
     """One remembered cycle: the estimate after it, and what made it.
 
     freed: variance given there to the API gain and to the NIR bias; held: positions of states that from there on to
-    the next step neither move nor are doubted more; off_s: since when the API's feeder has been far off its setpoint.
+    the next step neither move nor are doubted more; off_s: since when the API's feeder has been far off its setpoint;
+    jumped_s: when a feeder's flow last jumped.
     """
 
     time_s: float
@@ -32,6 +36,7 @@ class Step:
     freed: tuple[float, float] = (0.0, 0.0)
     held: tuple[int, ...] = ()
     off_s: float = 0.0
+    jumped_s: float = -np.inf
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,19 @@ def inputs(observer: Observer, setpoints: Mapping[str, float], target: Target) -
     return u, observer.bundle.targets(target)[:, 0]
 
 
+def shaken(observer: Observer, step: Step) -> bool:
+    """Whether what a jump of a flow brought about is still on its way through the line."""
+    way_s = JUMP_PASSES_TRANSPORTS * transport_s(observer, step.observation.target)
+    return step.time_s - step.jumped_s < way_s
+
+
 def look_ahead(observer: Observer, last: Step, bank: Bank, cycles: int, u: FloatArray, p: FloatArray) -> Ahead:
     """The filter so many cycles after `last`, before anything is seen; the bank goes with it."""
     mean, cov, then = last.mean, last.cov, bank
     for _ in range(cycles):
         variance = process_sigma(observer, mean) ** 2
+        if shaken(observer, last):
+            variance = variance + unmixed_sigma(observer, mean) ** 2
         variance[list(last.held)] = 0.0
         moved_mean, A = observer.bundle.call("predict", mean, u, p)
         mean, cov = moved_mean[:, 0], A @ cov @ A.T
@@ -80,9 +93,31 @@ def look_ahead(observer: Observer, last: Step, bank: Bank, cycles: int, u: Float
 
 def advance(observer: Observer, ahead: Ahead, observation: Observation) -> tuple[Step, Bank]:
     """The step that a prediction and what was then seen make."""
-    off_s = _off_s(observer, ahead, observation)
+    last, off_s = ahead.last, _off_s(observer, ahead, observation)
+    jumped = _jumped(observer, ahead, observation)
+    if jumped:
+        cov = ahead.cov.copy()
+        for flow, variance in jumped:
+            cov[flow, flow] += variance
+        ahead = replace(ahead, cov=cov)
     mean, cov, bank = correct(observer, ahead, observation, untaught=0.0 < off_s <= OFF_LONGEST_S)
-    return Step(observation.time_s, mean, cov, ahead.cycles, observation, held=ahead.last.held, off_s=off_s), bank
+    jumped_s = observation.time_s if jumped else last.jumped_s
+    return Step(observation.time_s, mean, cov, ahead.cycles, observation, (0.0, 0.0), last.held, off_s, jumped_s), bank
+
+
+def _jumped(observer: Observer, ahead: Ahead, seen: Observation) -> list[tuple[int, float]]:
+    """Flows that are where neither noise nor walk can have brought them: position of the state, variance of the jump.
+
+    Such a flow went there by itself, and just now: nothing that is further down the line says so, nor gain or bias.
+    """
+    found = []
+    for i, name in enumerate(observer.bundle.measurements):
+        if name in seen.values and name.startswith(FLOW):
+            value, sigma = seen.values[name]
+            innovation, row = float(value - ahead.y[i, 0]), ahead.C[i]
+            if innovation**2 > FLOW_JUMP_SIGMAS**2 * (float(row @ ahead.cov @ row) + sigma**2):
+                found.append((observer.bundle.state(name.removeprefix("y_")), innovation**2))
+    return found
 
 
 def _off_s(observer: Observer, ahead: Ahead, seen: Observation) -> float:

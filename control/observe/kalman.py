@@ -15,7 +15,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from control.observe.filter import Ahead, Step, advance, correct, free, inputs, look_ahead, rerun
+from control.observe.filter import Ahead, Step, advance, correct, free, inputs, look_ahead, rerun, shaken
 from control.observe.hypotheses import LOSS, Bank, Suspicion, opened, suspicion
 from control.observe.seen import (
     Observation,
@@ -171,7 +171,7 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
     at, noise = steps[start], observer.noise
     values: dict[str, tuple[float, float]] = {}
     if np.isfinite(result.assay_pct):
-        values["y_lab_assay"] = (result.assay_pct, noise.lab_assay_rel * result.assay_pct)
+        values["y_lab_assay"] = (result.assay_pct, _assay_sigma_pct(observer, at, result.assay_pct))
     if np.isfinite(result.tablet_weight_mg):
         values["y_lab_weight"] = (result.tablet_weight_mg, noise.lab_weight_mg)
     # The values stay with the step, so that a later run from before it meets them again.
@@ -182,7 +182,7 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
     surprise = 0.0
     if "y_lab_assay" in values:
         surprise = (result.assay_pct - believed) / (float(at.cov[frame, frame]) + values["y_lab_assay"][1] ** 2) ** 0.5
-    if abs(surprise) > noise.lab_surprise and start > 0:
+    if abs(surprise) > noise.lab_surprise and start > 0 and not shaken(observer, at):
         # Neither delivery nor NIR is as sure as it seemed: the laboratory is to say which of them is off.
         since_s = at.time_s - LAB_LOOKS_BACK_S
         from_ = min(range(start), key=lambda i: abs(steps[i].time_s - since_s))
@@ -198,6 +198,18 @@ def _with_laboratory(observer: Observer, memory: Memory, result: LabResult) -> t
     mean, cov, _ = correct(observer, there, replace(at.observation, values=values))
     corrected = (*steps[:start], replace(at, mean=mean, cov=cov, observation=joined), *steps[start + 1 :])
     return replace(memory, steps=rerun(observer, corrected, start)), note
+
+
+def _assay_sigma_pct(observer: Observer, at: Step, assay_pct: float) -> float:
+    """Doubt of an assay, % w/w: its own, and on a steep change that is on its way what a moment earlier or later makes.
+
+    Such a sample says where the change was, and nothing of delivery or NIR.
+    """
+    sigma_pct = observer.noise.lab_assay_rel * assay_pct
+    if not shaken(observer, at):
+        return sigma_pct
+    frame = observer.bundle.state("feed_frame_api_pct")
+    return float(np.hypot(sigma_pct, at.mean[frame] - at.mean[frame - 1]))
 
 
 def _watch_for_jump(observer: Observer, memory: Memory, *, disturbed: bool) -> tuple[Memory, tuple[str, ...]]:

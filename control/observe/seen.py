@@ -16,6 +16,7 @@ from control.settings import ControlSettings, ObserverSettings
 from control.signals import Belief, LabResult, Quality, Target
 from soft_sensors.signals import FloatArray
 
+UNMIXED = 0.05  # our choice: of the step between two tanks, in a cycle
 FILLING_TRANSPORTS = 6  # our choice: after so many, what a start brought about is past the probe for good
 FULL_LINE_PCT_OF_TARGET = 10.0  # NIR off by more at the start: the line is filling or holds another product
 
@@ -135,6 +136,22 @@ def process_sigma(observer: Observer, mean: FloatArray) -> FloatArray:
         else:
             walk[i] = noise.mixing_rel * mean[i]
     return walk
+
+
+def unmixed_sigma(observer: Observer, mean: FloatArray) -> FloatArray:
+    """What mixing in tanks does not know of a steep change on its way: a standard deviation a state of one cycle [n].
+
+    In proportion to the step from tank to tank, which is nothing in ordinary operation.
+    """
+    states, found = observer.bundle.states, np.zeros(len(mean))
+    flows = {name: mean[i] for i, name in enumerate(states) if name.startswith("flow_")}
+    total = sum(flows.values())
+    upstream = 100 * mean[states.index("api_gain")] * flows[observer.api_flow] / total if total > 0 else 0.0
+    for i, name in enumerate(states):
+        if name.startswith(("blender_api_pct", "transport_api_pct", "feed_frame_api_pct")):
+            found[i] = UNMIXED * abs(mean[i] - upstream)
+            upstream = mean[i]
+    return found
 
 
 def feeder_disturbed(observer: Observer, recent: Sequence[Observation]) -> bool:

@@ -11,6 +11,7 @@ from edge.signals import Thought
 from hil_sim.bench import compose_for, run_one
 from hil_sim.rig import Truth
 from hil_sim.scenario import Scenario, load_scenario
+from hil_sim.upsets import upset
 from hil_sim.variants import compose_variant, variant
 
 LINE_FILE = Path(__file__).parents[2] / "deploy" / "lines" / "cdc_ref_1.toml"
@@ -61,6 +62,27 @@ def test_a_bridge_teaches_nothing_of_the_feeder_s_drive() -> None:
     run_one(line, _early("bridge"), 1, HOURS, watch)
     assert len(told) > 200
     assert np.abs(told).max() < 0.01, "kg/h: what the bridge took is half of 2 kg/h, and no bias"
+
+
+def test_a_deep_bridge_is_seen_as_what_it_is() -> None:
+    """Upset 3036: 5 % of the API's flow for two minutes, and a laboratory sample on the steepest part of the dip."""
+    line, seen = compose_for(LINE_FILE, "mpc"), []
+
+    def watch(truth: Truth, thought: Thought) -> None:
+        if thought.belief is not None:
+            seen.append((truth, thought.belief))
+
+    one = upset(3036)
+    run_one(line, one.scenario, one.number, 0.42, watch)
+    began_s = seen[0][0].time_s
+    off = [(t.time_s - began_s, b.api_pct * 10 - t.api_lc_pct) for t, b in seen if t.time_s - began_s > 540]
+    blind = [abs(error) for time_s, error in off if time_s < 660]
+    assert max(blind) < 1.0, "the dip is still on its way: what is in the feed frame is as it was"
+    assert max(abs(error) for _, error in off) < 9.0, "how steep it arrives the model knows only so well"
+    after = [abs(error) for time_s, error in off if time_s > 1080]
+    assert max(after) < 1.5
+    assert all(abs(b.api_gain - 1.0) < 0.01 for _, b in seen), "nothing was lost"
+    assert all(abs(t.api_lc_pct - 100.0) < 3.0 for t, _ in seen if t.time_s - began_s > 1150), "nor trimmed for it"
 
 
 def test_a_new_grade_is_overshot_where_the_line_file_says_so() -> None:
