@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from control.signals import Belief, Command, Decision, Envelope, LabResult, Reading, Target
+from control.signals import Belief, Command, Decision, Envelope, LabResult, PressMove, Reading, Target
 from edge.record.canonical import decode, encode, from_plain, pack_spectrum, to_plain, unpack_spectrum
 from soft_sensors.signals import Estimate, FloatArray, Spectrum, Verdict
 
@@ -56,6 +56,9 @@ def bits(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return (type(value), [bits(getattr(value, part.name)) for part in dataclasses.fields(value)])
     return (type(value), value)
+
+
+st.register_type_strategy(PressMove, instances(PressMove))  # its trajectories are tuples, inside a decision, too
 
 
 @pytest.mark.parametrize("cls", TYPES)
