@@ -17,6 +17,7 @@ import click
 
 from control.signals import Mode
 from edge.errors import ConfigError, PatloopError, RecorderError
+from edge.memory import unswept
 
 if TYPE_CHECKING:
     from edge.acquire.opcua import OpcUaLine
@@ -63,7 +64,8 @@ def run(line_file: Path, state: Path | None) -> None:
     Example:
       patloop run deploy/lines/cdc_ref_1.toml
     """
-    from edge.logs import configure
+    with unswept():
+        from edge.logs import configure
 
     configure()
     with told():
@@ -71,21 +73,22 @@ def run(line_file: Path, state: Path | None) -> None:
 
 
 async def _run(line_file: Path, state: Path | None) -> None:
-    from edge.acquire.folder import FolderSource, newest_counter
-    from edge.acquire.replay import WallClock
-    from edge.acquire.told import WithRecord
-    from edge.actuate.opcua import OpcUaActuator
-    from edge.identity import require_own_names
-    from edge.line import compose
-    from edge.logs import Teller
-    from edge.notify import Notifier
-    from edge.ports import Actuator
-    from edge.record.journal import Journal
-    from edge.record.upkeep import WithUpkeep
-    from edge.service import LineClock, serve, start_body
+    with unswept():
+        from edge.acquire.folder import FolderSource, newest_counter
+        from edge.acquire.replay import WallClock
+        from edge.acquire.told import WithRecord
+        from edge.actuate.opcua import OpcUaActuator
+        from edge.identity import require_own_names
+        from edge.line import compose
+        from edge.logs import Teller
+        from edge.notify import Notifier
+        from edge.ports import Actuator
+        from edge.record.journal import Journal
+        from edge.record.upkeep import WithUpkeep
+        from edge.service import LineClock, serve, start_body
 
-    require_own_names()
-    line = compose(line_file)
+        require_own_names()
+        line = compose(line_file)
     config = line.config
     folder = state or config.line.state_dir
     remote: OpcUaLine | None = None

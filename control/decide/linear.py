@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import expm
 
 from control.settings import ControlSettings
 from control.signals import FloatArray
@@ -76,6 +75,8 @@ def _state_space(settings: ControlSettings) -> tuple[FloatArray, FloatArray, Flo
     entry[-1] = shares / plant.feeder_lag_s
     whole = np.zeros((n + n_in, n + n_in))
     whole[:n, :n], whole[:n, n:] = rates, entry
+    from scipy.linalg import expm  # a tenth of the service's start, and only this controller needs it
+
     moved = expm(whole * settings.cycle_s)
     C = np.zeros((2, n))
     C[0, n - 2] = C[1, n - 1] = 1

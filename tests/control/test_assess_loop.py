@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from control.assess import (
     constraint_costs,
@@ -16,7 +19,7 @@ from control.assess import (
     travel_pct,
     whiteness,
 )
-from control.assess.loop import autocorrelation
+from control.assess.loop import autocorrelation, chi_square_tail
 from control.errors import ControlError
 from control.signals import Active
 
@@ -172,3 +175,8 @@ def test_costs_of_constraints_by_hand() -> None:
         ("FeederApi trim cap high", 0.5, 4.0),
         ("MainForce low", 0.25, 1.0),
     ]
+
+
+@given(statistic=st.floats(0.0, 150.0), freedom=st.integers(1, 60))
+def test_the_tail_of_chi_square_is_that_of_the_tables(statistic: float, freedom: int) -> None:
+    assert chi_square_tail(statistic, freedom) == pytest.approx(chi2.sf(statistic, freedom), rel=1e-10, abs=1e-300)

@@ -6,13 +6,16 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.linalg import expm
 
 from control.settings import ControlSettings
 from control.signals import Target
 from control.track import FeederSeen, TrackSettings
 from control.track.feeding import begin, feed
 from control.track.gate import feed_side, outside
-from control.track.residence import Residence, residence
+from control.track.residence import Residence, _advance, residence
 
 TARGET = Target(10.0, 20.0, 250.0)
 
@@ -118,3 +121,12 @@ def test_probability_outside_is_the_normal_tail() -> None:
     assert outside(100.0, 2.5, 95.0, 105.0) == pytest.approx(0.0455, abs=1e-4)
     assert outside(95.0, 1e-6, 95.0, 105.0) == pytest.approx(0.5)
     assert outside(90.0, 1.0, 95.0, 105.0) == pytest.approx(1.0, abs=1e-5)
+
+
+@given(
+    st.lists(st.floats(0.001, 2.0), min_size=1, max_size=8),
+    st.floats(1e-5, 5.0),
+)
+def test_a_step_through_the_tanks_is_the_matrix_exponential(tanks_kg: list[float], mass_kg: float) -> None:
+    rate = np.diag([-1.0 / kg for kg in tanks_kg]) + np.diag([1.0 / kg for kg in tanks_kg[1:]], k=-1)
+    assert _advance(rate, mass_kg) == pytest.approx(expm(rate * mass_kg), abs=1e-11)
