@@ -75,6 +75,25 @@ def shaken(observer: Observer, step: Step) -> bool:
     return step.time_s - step.jumped_s < way_s
 
 
+def with_step_at(observer: Observer, steps: tuple[Step, ...], time_s: float) -> tuple[Step, ...]:
+    """The steps, with one of its own for a sample that was taken while nobody looked.
+
+    Without it the sample would stand for the line as it was before the gap, or after: on a change that is a big one
+    that nobody saw, and is none. A later run from before it comes to what it came to, for nothing is seen there.
+    """
+    after = next((i for i, step in enumerate(steps) if step.time_s >= time_s), 0)
+    if after == 0 or steps[after].cycles < 2:
+        return steps
+    before, late, cycle_s = steps[after - 1], steps[after], observer.bundle.cycle_s
+    cycles = round((time_s - before.time_s) / cycle_s)
+    if not 0 < cycles < late.cycles:
+        return steps
+    unseen = replace(late.observation, time_s=before.time_s + cycles * cycle_s, values={}, lab=())
+    u, p = inputs(observer, unseen.setpoints, unseen.target)
+    there, _ = advance(observer, look_ahead(observer, before, Bank.empty(len(before.mean)), cycles, u, p), unseen)
+    return (*steps[:after], there, replace(late, cycles=late.cycles - cycles), *steps[after + 1 :])
+
+
 def look_ahead(observer: Observer, last: Step, bank: Bank, cycles: int, u: FloatArray, p: FloatArray) -> Ahead:
     """The filter so many cycles after `last`, before anything is seen; the bank goes with it."""
     mean, cov, then = last.mean, last.cov, bank
@@ -158,7 +177,7 @@ def correct(
             gain[held] = 0.0
         if watched:
             trusted = name == "y_nir" and seen.nir_trusted
-            bank = met(bank, row, gain, variance, innovation if trusted else None)
+            bank = met(bank, row, gain, variance, innovation if trusted else None, seen.nir_doubt)
         mean = mean + gain * innovation
         cov = cov - np.multiply.outer(crossed, whole)
         if kept is not None:

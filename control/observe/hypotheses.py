@@ -74,17 +74,21 @@ def moved(bank: Bank, A: FloatArray) -> Bank:
     return Bank(A @ bank.error, bank.kind, bank.onset_s, bank.information, bank.score)
 
 
-def met(bank: Bank, row: FloatArray, gain: FloatArray, variance: float, innovation: float | None) -> Bank:
+def met(
+    bank: Bank, row: FloatArray, gain: FloatArray, variance: float, innovation: float | None, doubt: float = 1.0
+) -> Bank:
     """One scalar correction of the filter: measurement row, Kalman gain, innovation variance.
 
-    innovation: only where it is evidence (a trusted NIR); others only change what a jump would look like.
+    innovation: only where it is evidence (a trusted NIR); others only change what a jump would look like. doubt: how
+    many times less sure than the filter takes it.
     """
     shown = row @ bank.error
     information, score = bank.information, bank.score
     if innovation is not None:
-        reach = CLIP_SIGMAS * variance**0.5
-        information = information + shown**2 / variance
-        score = score + shown * (min(max(innovation, -reach), reach) / variance)
+        believed = variance * doubt**2
+        reach = CLIP_SIGMAS * believed**0.5
+        information = information + shown**2 / believed
+        score = score + shown * (min(max(innovation, -reach), reach) / believed)
     return Bank(bank.error - np.multiply.outer(gain, shown), bank.kind, bank.onset_s, information, score)
 
 

@@ -25,7 +25,8 @@ FULL_LINE_PCT_OF_TARGET = 10.0  # NIR off by more at the start: the line is fill
 class Observation:
     """What one cycle saw: (value, sigma) pairs by measurement name, the setpoints worked with, the target, lab results.
 
-    values: kg/h, % w/w, kN by the model's measurement names; a missing sensor is simply absent.
+    values: kg/h, % w/w, kN by the model's measurement names; a missing sensor is simply absent. nir_trusted: whether
+    the NIR is evidence of a jump; nir_doubt: how many times less sure it then counts.
     """
 
     time_s: float
@@ -34,6 +35,7 @@ class Observation:
     target: Target
     lab: tuple[LabResult, ...] = ()
     nir_trusted: bool = True
+    nir_doubt: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def unmixed_sigma(observer: Observer, mean: FloatArray) -> FloatArray:
 def feeder_disturbed(observer: Observer, recent: Sequence[Observation]) -> bool:
     """Whether a change that is known (a feeder's own, or one we asked for) is still on its way to the probe.
 
-    How exactly it arrives is beyond the model: what is left over then is not evidence of a hidden step.
+    How exactly it arrives is beyond the model: what is left over then is weak evidence of a hidden step.
     """
     api = observer.settings.named("api")
     much = observer.noise.feeder_disturbed_rel

@@ -35,8 +35,8 @@ class Tracker:
 
     @property
     def ahead_s(self) -> float:
-        """How long a decision is in force at least: a cycle, and the valve's time to move."""
-        return self.control.cycle_s + self.settings.valve_s
+        """How long a release may be in force: a cycle, or until the watchdog if no word follows; and the valve."""
+        return max(self.control.cycle_s, self.settings.last_word_s) + self.settings.valve_s
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,10 +22,13 @@ LEVEL, SLOPE, BIAS = 0, 1, 2
 SWING_S = 15.0  # a change that the CUSUM finds has been going on for about so long
 CLIP_SIGMAS = 3.0
 SLOW_LC_PCT = 2.0
+AROUND_S, LOOKS = 30.0, 5  # a laboratory sample is met by the NIR's looks so far around it, if there are so many
 NIR = np.array([1.0, 0.0, 1.0])
 # A walk of the bias that leaves the reading as it is: a change that the NIR shows is the product's until the laboratory
 # says otherwise, but how far the bias may have gone meanwhile is in the interval.
 EITHER = np.array([1.0, 0.0, -1.0])
+
+Entry = TypeVar("Entry", tuple[float, float], tuple[float, float, float])
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class Gap:
     """Gap, its slope (1/s) and the NIR's bias, % w/w, with covariance; slow_pct: the gap's mean of some minutes.
 
     settled: what was in the line at the start has left; confirmed: sample time of the last laboratory result, and how
-    far it moved the gap; said: what was held to be at the probe, newest last (time_s, % w/w), so that a late laboratory
-    value meets it.
+    far it moved the gap; said, looks: what was held to be at the probe and what the NIR showed, newest last (time_s,
+    % w/w, and the NIR's sigma), so that a late laboratory value meets them.
     """
 
     time_s: float
@@ -55,6 +59,7 @@ class Gap:
     settled: bool = False
     confirmed: tuple[float, float] = (-math.inf, 0.0)
     said: tuple[tuple[float, float], ...] = ()
+    looks: tuple[tuple[float, float, float], ...] = ()
 
     @property
     def pct(self) -> float:
@@ -102,10 +107,11 @@ def follow(
     gap = _predict(gap, time_s, fed, target_pct, settings)
     if nir is not None and nir.time_s > gap.nir_time_s and math.isfinite(nir.value_pct + nir.sigma_pct):
         gap = _measure(gap, fed, nir, target_pct / 100.0, settings)
+        looks = _since(gap.looks, time_s - noise.memory_s)
+        gap = replace(gap, looks=(*looks, (nir.time_s, nir.value_pct, nir.sigma_pct)))
     gap = _settle(gap, fed, target_pct / 100.0, settings)
     horizon_s = time_s - noise.memory_s
-    oldest = next((i for i, (said_s, _) in enumerate(gap.said) if said_s >= horizon_s), len(gap.said))
-    gap = replace(gap, said=(*gap.said[oldest:], (time_s, fed.pct + gap.pct)))
+    gap = replace(gap, said=(*_since(gap.said, horizon_s), (time_s, fed.pct + gap.pct)))
     if lab is not None and lab.counter != gap.lab_counter and math.isfinite(lab.assay_pct):
         gap = replace(confirm(gap, lab, noise), lab_counter=lab.counter)
     return gap
@@ -170,21 +176,46 @@ def confirm(gap: Gap, lab: LabResult, noise: ObserverSettings) -> Gap:
     if lab.corrects and lab.sample_time_s != gap.confirmed[0]:
         return gap
     moved_pct = gap.confirmed[1] if lab.corrects else 0.0
-    said_pct = moved_pct + _said_at(gap, lab.sample_time_s)
     before_pct = gap.pct - moved_pct
-    gap = _believed(gap, lab, said_pct, noise)
+    then = _seen_at(gap, lab.sample_time_s) or _said_at(gap, lab.sample_time_s, moved_pct)
+    gap = _believed(gap, lab, then, noise)
     return replace(gap, confirmed=(lab.sample_time_s, gap.pct - before_pct))
 
 
-def _said_at(gap: Gap, time_s: float) -> float:
-    return min(gap.said, key=lambda pair: abs(pair[0] - time_s))[1]
+def _since(entries: tuple[Entry, ...], horizon_s: float) -> tuple[Entry, ...]:
+    """The entries from a time on; the time is the first of each."""
+    return entries[next((i for i, entry in enumerate(entries) if entry[0] >= horizon_s), len(entries)) :]
 
 
-def _believed(gap: Gap, lab: LabResult, said_pct: float, noise: ObserverSettings) -> Gap:
-    """The bias after a result, against what was held to be at the probe when its sample passed."""
+def _seen_at(gap: Gap, time_s: float) -> tuple[float, float] | None:
+    """What was at the probe by the NIR's looks before and after, its bias as it is believed now taken off, and how sure
+    that is, % w/w; None when there are too few looks on either side.
+
+    On a change that is on its way the filter lags behind: looks that came later know better what passed.
+    """
+    near = np.array([look for look in gap.looks if abs(look[0] - time_s) <= AROUND_S])
+    if len(near) < LOOKS or not near[0, 0] <= time_s <= near[-1, 0]:
+        return None
+    weights = 1.0 / near[:, 2] ** 2
+    line = np.stack([np.ones(len(near)), near[:, 0] - time_s])
+    cov = np.linalg.inv(line * weights @ line.T)
+    value = float(cov[0] @ (line * weights @ near[:, 1]))
+    return value - float(gap.mean[BIAS]), math.sqrt(float(cov[0, 0]))
+
+
+def _said_at(gap: Gap, time_s: float, moved_pct: float) -> tuple[float, float]:
+    """What was held to be at the probe then, and how sure that is; between two moments far apart it may be either's."""
+    after = next((i for i, (said_s, _) in enumerate(gap.said) if said_s >= time_s), len(gap.said) - 1)
+    times, values = np.array(gap.said[max(0, after - 1) : after + 1]).T
     # What was said then is as good as the filter without its bias is now.
-    own = max(0.0, gap.cov[LEVEL, LEVEL] - gap.cov[LEVEL, BIAS] ** 2 / gap.cov[BIAS, BIAS])
-    surprise, doubt = said_pct - lab.assay_pct, (noise.lab_assay_rel * lab.assay_pct) ** 2 + float(own)
+    own = max(0.0, float(gap.cov[LEVEL, LEVEL] - gap.cov[LEVEL, BIAS] ** 2 / gap.cov[BIAS, BIAS]))
+    apart_pct = 0.5 * float(np.ptp(values))
+    return moved_pct + float(np.interp(time_s, times, values)), math.hypot(math.sqrt(own), apart_pct)
+
+
+def _believed(gap: Gap, lab: LabResult, then: tuple[float, float], noise: ObserverSettings) -> Gap:
+    """The bias after a result, against what was at the probe when its sample passed, with its sigma, % w/w."""
+    surprise, doubt = then[0] - lab.assay_pct, (noise.lab_assay_rel * lab.assay_pct) ** 2 + then[1] ** 2
     variance = float(gap.cov[BIAS, BIAS]) + doubt
     if surprise**2 > 2.0 * variance:  # the bias went further than it usually walks
         gap = replace(gap, cov=gap.cov + np.outer(EITHER, EITHER) * (surprise**2 - variance))

@@ -19,12 +19,12 @@ _BUILDING = threading.Lock()  # CasADi counts references to its expressions with
 
 def stage_line(
     out: Path, url: str, cycle_s: float, *, follow_tag: bool, port: int = 48400, bundle: Path | None = None,
-    channel_s: float | None = None,
+    channel_s: float | None = None, remember_s: float | None = None,
 ) -> Stage:  # fmt: skip
     """Prepare a folder for one line; a bundle that was built for the same cycle may be handed in. Raises ConfigError.
 
     follow_tag: the service's clock is the line's own tag, as shipped; else it is the wall's. channel_s: life of the
-    secure channel before it is renewed, where it is not the shipped one.
+    secure channel before it is renewed, and remember_s: what the observer remembers, where it is not the shipped one.
     """
     stage = prepare(out, port)
     text = stage.line_file.read_text()
@@ -33,6 +33,8 @@ def stage_line(
     text = _put(text, "timeout_s", f"{TIMEOUT_OF_CYCLE * cycle_s:g}")
     if channel_s is not None:
         text = text.replace("\ntimeout_s = ", f"\nsecure_channel_timeout_s = {channel_s:g}\ntimeout_s = ", 1)
+    if remember_s is not None:
+        text = text.replace("\n[observer]\n", f"\n[observer]\nmemory_s = {remember_s:g}\n", 1)
     if not follow_tag:
         text = re.sub(r"^clock_tag = .*\n", "", text, flags=re.M)
     built = bundle or (out / BUNDLE).resolve()

@@ -116,3 +116,13 @@ def test_probabilities_are_probabilities(observer: Observer) -> None:
         assert 0.0 <= belief.nir_jump_probability <= 1.0
         assert belief.loss_probability + belief.nir_jump_probability <= 1.0 + 1e-12
         assert belief.api_gain_sigma > 0
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_feeders_own_disturbance_does_not_silence_the_nir(observer: Observer, seed: int) -> None:
+    """A load cell that loses its span: its flow dips for a moment, and from then on it delivers a fifth more."""
+    beliefs = played(observer, seed, AT + AFTER, loss=1.2, disturbed=range(AT, AT + 5))
+    found = next(k for k, b in enumerate(beliefs) if k > AT and b.api_gain > 1.1)
+    assert (found - AT) * CYCLE_S < 300.0, "while what it did is still on its way"
+    assert set(told(beliefs)) == {"delivered API"}
+    assert beliefs[-1].api_gain == pytest.approx(1.2, abs=0.03)
