@@ -15,6 +15,7 @@ import numpy as np
 from control.observe.hypotheses import LOSS, Bank, Suspicion, met, moved, opened, suspicion
 from control.observe.mhe import Seen, Smoothed, Window, advance, begin, freed
 from control.observe.seen import (
+    DISTURBED_DOUBT,
     Observation,
     Observer,
     belief,
@@ -84,7 +85,7 @@ def observe(
         values = _values(observer, observation) if left == 0 else ()
         if left == 0:
             disturbed = feeder_disturbed(observer, memory.recent)
-            shown = replace(observation, nir_trusted=False) if disturbed else observation
+            shown = replace(observation, nir_doubt=DISTURBED_DOUBT) if disturbed else observation
             bank = _met(observer, bank, window, u, p, cov, shown)
         found, window = advance(observer.estimator, window, u, p, sigma, values, held)
     assert found is not None, "at least one cycle was advanced"
@@ -172,7 +173,8 @@ def _met(
         variance = float(C[i] @ crossed) + sigma**2
         innovation = float(value - y[i, 0] - C[i] @ (mean - forecast))
         gain = crossed / variance
-        bank = met(bank, C[i], gain, variance, innovation if name == "y_nir" and seen.nir_trusted else None)
+        trusted = name == "y_nir" and seen.nir_trusted
+        bank = met(bank, C[i], gain, variance, innovation if trusted else None, seen.nir_doubt)
         mean, cov = mean + gain * innovation, cov - np.outer(crossed, gain)
     return bank
 
@@ -180,8 +182,6 @@ def _met(
 def _watch_for_jump(observer: Observer, memory: HorizonMemory) -> tuple[HorizonMemory, tuple[str, ...]]:
     noise, now = observer.noise, memory.recent[-1]
     none = Bank.empty(len(memory.window.X))
-    if feeder_disturbed(observer, memory.recent):
-        return replace(memory, suspicion=None), ()
     if now.time_s < memory.quiet_until_s:
         return replace(memory, bank=none, suspicion=None), ()
     found = suspicion(memory.bank, noise)

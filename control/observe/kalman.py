@@ -29,6 +29,7 @@ from control.observe.filter import (
 )
 from control.observe.hypotheses import LOSS, Bank, Suspicion, opened, suspicion
 from control.observe.seen import (
+    DISTURBED_DOUBT,
     Observation,
     Observer,
     belief,
@@ -44,9 +45,6 @@ from control.signals import Belief, LabResult
 IMPOSSIBLE_PCT = 20.0  # API below nothing or beyond all by so much is no doubt any more, but nonsense
 LABORATORY = ("y_lab_assay", "y_lab_weight")
 JUDGED_KEPT = 20  # surprises remembered, so that a correction takes back what the result had moved
-# Our choice: while a known change is on its way the NIR counts as so much less sure. Silencing it altogether let the
-# belief stand at 101 % of label claim for seven minutes while the NIR rose to 117 % (a load cell that lost its span).
-DISTURBED_DOUBT = 3.0
 LAB_LOOKS_BACK_S = 480.0  # a laboratory surprise frees delivery and NIR from so long before its sample on
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from control.native import cache_folder, native
 from control.observe import Observation, Observer, observe
 from control.signals import Belief, Target
 
@@ -119,9 +120,13 @@ def test_probabilities_are_probabilities(observer: Observer) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_feeders_own_disturbance_does_not_silence_the_nir(observer: Observer, seed: int) -> None:
+@pytest.mark.parametrize("name", ["kalman", "mhe"])
+def test_a_feeders_own_disturbance_does_not_silence_the_nir(observer: Observer, name: str, seed: int) -> None:
     """A load cell that loses its span: its flow dips for a moment, and from then on it delivers a fifth more."""
-    beliefs = played(observer, seed, AT + AFTER, loss=1.2, disturbed=range(AT, AT + 5))
+    noise = observer.settings.observer.model_copy(update={"name": name})
+    settings = observer.settings.model_copy(update={"observer": noise})
+    watching = Observer(native(observer.bundle, cache_folder()), settings)
+    beliefs = played(watching, seed, AT + AFTER, loss=1.2, disturbed=range(AT, AT + 5))
     found = next(k for k, b in enumerate(beliefs) if k > AT and b.api_gain > 1.1)
     assert (found - AT) * CYCLE_S < 300.0, "while what it did is still on its way"
     assert set(told(beliefs)) == {"delivered API"}
