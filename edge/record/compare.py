@@ -25,6 +25,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "alarms": ("alarms",),
 }
 
+CHARS = 60  # of a value as it is shown
+
 
 @dataclass(frozen=True)
 class Change:
@@ -159,8 +161,19 @@ def shown(value: Any) -> str:
         return str(value["~f"])
     if value is None:
         return "nothing"
-    text = f"{len(value)} items" if isinstance(value, (list, dict)) and len(str(value)) > 60 else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    text = f"{len(value)} items" if isinstance(value, (list, dict)) and len(str(value)) > CHARS else str(value)
+    return text if len(text) <= CHARS else text[: CHARS - 3] + "..."
+
+
+def shown_apart(before: Any, after: Any) -> tuple[str, str]:
+    """Two values that differ in few characters each; texts that are alike for longer are shown from where they part."""
+    told = shown(before), shown(after)
+    if told[0] != told[1] or not (isinstance(before, str) and isinstance(after, str)):
+        return told
+    part = next((i for i, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), 0)
+    start = max(0, part - CHARS // 2)
+    lead = "..." if start else ""
+    return lead + shown(before[start:]), lead + shown(after[start:])
 
 
 def _field(path: str, changes: list[tuple[int, float, Change]]) -> FieldReport:
@@ -169,7 +182,7 @@ def _field(path: str, changes: list[tuple[int, float, Change]]) -> FieldReport:
     sizes = [size for size, _ in sized]
     relative = [size / abs(change.before) for size, change in sized if change.before != 0]
     return FieldReport(
-        path, len(changes), seq, time_s, shown(first.before), shown(first.after),
+        path, len(changes), seq, time_s, *shown_apart(first.before, first.after),
         max(sizes, default=None), statistics.median(sizes) if sizes else None,
         max(relative, default=None), statistics.median(relative) if relative else None,
     )  # fmt: skip

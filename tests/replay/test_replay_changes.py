@@ -18,7 +18,7 @@ from control.signals import Command
 from edge.errors import PatloopError
 from edge.line import Line
 from edge.record.canonical import decode, encode
-from edge.record.compare import STAGES, Change, Unmatched, differences, tallies
+from edge.record.compare import STAGES, Change, Unmatched, differences, shown_apart, tallies
 from edge.record.journal import Journal
 from edge.record.recorder import JournalRecorder
 from edge.record.replay import ReplayReport, replay_journal
@@ -227,3 +227,13 @@ def test_a_start_after_retired_records_says_what_it_could_not_take_over(path: Pa
     assert not any(stage.differing for stage in report.stages)
     assert not report.identical
     assert "took over (its cycle was retired)" in str(report.first_difference)
+
+
+def test_long_texts_are_shown_from_where_they_part() -> None:
+    before = "no usable NIR estimate yet: nothing tells what is in the line; API at the gate 97.9, bounds 93.6"
+    told = shown_apart(before, before.replace("93.6", "93.5"))
+    assert told[0] != told[1]
+    assert told[0].endswith("93.6")
+    assert all(len(text) <= 63 for text in told)
+    assert shown_apart("advise", "closed") == ("advise", "closed")
+    assert shown_apart(1.0, None) == ("1.0", "nothing")
