@@ -35,7 +35,7 @@ class Tracker:
 
     @property
     def ahead_s(self) -> float:
-        """How long a release may be in force: a cycle, or until the watchdog if no word follows; and the valve."""
+        """How long a release may be in force: a cycle, or longer if no word follows; and the valve."""
         return max(self.control.cycle_s, self.settings.last_word_s) + self.settings.valve_s
 
 

@@ -11,7 +11,7 @@ from control.track.gap import Fed, Gap
 from control.track.residence import Residence
 from control.track.settings import TrackSettings
 
-DOUBT = 0.7
+DOUBT = 0.5
 CORNERS = (-1.0, 0.0, 1.0)  # hold-ups at their mean and one sigma to either side
 
 

@@ -29,7 +29,7 @@ PORT = 48400
 PATIENCE_S = 60.0
 WATCHDOG_CYCLES = 4.0  # as in the shipped line: 20 s of 5 s
 LONGEST_WATCHDOGS = 1.5  # the longest faults outlast the watchdog
-REMEMBER_CYCLES = 600  # what fills by design is full in the first third of a long run: what still grows then, leaks
+REMEMBER_CYCLES = 300  # what fills by design is full in the first third of a long run: what still grows then, leaks
 CALM_CYCLES = 3.0
 
 

@@ -78,7 +78,7 @@ def test_the_judge_finds_what_he_should() -> None:
     cycles = [replace(CALM, time_s=t + 0.01, line_time_s=float(t)) for t in range(40)]
     line = [{"what": "tick", "wall_s": float(t), "time_s": float(t), "connections": 1, "subscriptions": 0, "tasks": 9}
             for t in range(40)]  # fmt: skip
-    sizes = [{"rss_mb": 100.0, "files": 9, "sockets": 3, "tasks": 7} for _ in range(40)]
+    sizes = [{"rss_mb": 100.0, "files": 9, "sockets": 3, "tasks": 7, "objects": 9000} for _ in range(40)]
     fault = Injected("drop", 10.0, 12.5, 13.0)
 
     def wrong(cycles: list[Seen] = cycles, line: list[dict] = line, sizes: list[dict] = sizes) -> str:  # type: ignore[type-arg]
@@ -97,6 +97,7 @@ def test_the_judge_finds_what_he_should() -> None:
              "remote": True, "session": 7}  # fmt: skip
     assert "no cycle on record decided" in wrong(line=[*line, taken])
     assert "files grew" in wrong(sizes=[{**row, "files": 9 + i // 4} for i, row in enumerate(sizes)])
+    assert "objects grew" in wrong(sizes=[{**row, "objects": 9000 + 80 * i} for i, row in enumerate(sizes)])
 
 
 def test_a_machine_that_stood_still_is_not_the_loops_fault() -> None:
