@@ -247,8 +247,8 @@ def _check_file(connection: sqlite3.Connection, form: int) -> None:
 
 def _read_head(path: Path) -> tuple[int, bytes] | None:
     try:
-        text = path.with_name(path.name + ".head").read_text(encoding="ascii").strip("\0\n ")
-        noted = json.loads(text or "null")  # a power cut leaves it empty
+        text = path.with_name(path.name + ".head").read_text(encoding="ascii")
+        noted = json.loads(text if text.strip("\0\n ") else "null")  # a power cut leaves it empty
         return None if noted is None else (int(noted["seq"]), bytes.fromhex(noted["hash"]))
     except FileNotFoundError:
         return None

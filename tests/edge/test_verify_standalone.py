@@ -72,6 +72,17 @@ def test_it_knows_the_formats_as_they_are() -> None:
         assert standalone_verifier.SCHEMA[form] == hashlib.sha256(made.encode()).hexdigest()[:32]
 
 
+@pytest.mark.parametrize("last", [b"\0", b"J"])
+def test_a_head_whose_last_byte_was_flipped_is_found_by_both(path: Path, last: bytes) -> None:
+    head = head_path(path).read_bytes()
+    assert head.endswith(b"\n")
+    head_path(path).write_bytes(head[:-1] + last)
+    ours, theirs = verify(path), judge(path, [], [])
+    assert not ours.ok
+    for reason in (ours.reason, theirs.reason):
+        assert "the head beside the journal is damaged" in reason
+
+
 def test_a_sound_journal_is_found_sound(path: Path, made: Path) -> None:
     code, said, _ = run(path, "--anchor", anchor(path), "--key", made.parent / "pki" / PUBLIC)
     assert (code, said) == (0, "sound: 30 records; signed up to record 29\n")
